@@ -1,0 +1,207 @@
+// Package batch holds what one scrape read, compactly, from the moment a line was parsed until the sink has encoded it.
+//
+// A batch is rows of (label set, value), with a timestamp only where the target wrote one. It exists because a scrape is
+// atomic: the body is gone long before it is known to be good, so its samples wait here, at 12 bytes each. A batch does
+// not own label sets: they belong to the target's labelset.Store, which outlives the batch.
+//
+// Concurrency: one goroutine at a time. Ownership: the rows live in chunks of a bufpool.Pool, which Reset gives back.
+//
+// The package lies below both scrape, which fills batches, and remotewrite, which reads them, so that neither needs to
+// import the other. Read batch.go first.
+package batch
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+
+	"scraper/bufpool"
+	"scraper/labelcompress"
+	"scraper/labelset"
+)
+
+// StaleNaN is the bit pattern of a staleness marker, as Prometheus defines it.
+const StaleNaN uint64 = 0x7ff0000000000002
+
+// NormalNaN is the bit pattern to which every NaN of a text exposition is brought, so that no target can write a
+// staleness marker by itself.
+const NormalNaN uint64 = 0x7ff8000000000001
+
+const (
+	// chunkBytes is the size of a chunk of rows. Smaller ones cost a pool round trip more often; larger ones waste more
+	// for the many targets which have a few hundred series, whose only chunk is firstChunkBytes anyway.
+	chunkBytes      = 64 << 10
+	firstChunkBytes = 4 << 10
+
+	plainRowBytes = 4 + 8
+	timedRowBytes = plainRowBytes + 8
+
+	timedRow = 1 << 31 // set in a row's label set when a timestamp follows its value
+)
+
+// MaxSet is the largest label set identifier that a row can carry.
+const MaxSet = labelset.ID(timedRow - 1)
+
+// Dropped counts, by reason, samples which a sink accepted but had to let go while the batch was being committed.
+// The zero value means that nothing was dropped.
+type Dropped struct {
+	Relabeled int // dropped by a destination's own rules
+	QueueFull int // the destination's bounded queue was full, and older samples made way
+	TooLarge  int // a single series exceeds the destination's block size
+	Shutdown  int // the sink no longer accepts samples
+}
+
+// Add adds o to d.
+func (d *Dropped) Add(o Dropped) {
+	d.Relabeled += o.Relabeled
+	d.QueueFull += o.QueueFull
+	d.TooLarge += o.TooLarge
+	d.Shutdown += o.Shutdown
+}
+
+// Batch is the rows of one scrape. The zero value is not usable; use New.
+type Batch struct {
+	// Slot decides which of a destination's slots carries this batch: the hash of the target's job and URL without its
+	// labels. Samples of one series always have the same slot, which is what keeps them in order.
+	Slot uint64
+	// TimestampMillis is the scrape's timestamp, in milliseconds since the epoch; it holds for every row without one of its own.
+	TimestampMillis int64
+	// Sets resolves the rows' label sets. It is borrowed from the target for as long as the batch has rows.
+	Sets *labelset.Store
+
+	pool   *bufpool.Pool
+	chunks []*bufpool.Buf
+	rows   int
+	timed  int
+}
+
+// New returns an empty batch whose chunks come from pool.
+func New(pool *bufpool.Pool) *Batch { return &Batch{pool: pool} }
+
+// Len is the number of rows.
+func (b *Batch) Len() int { return b.rows }
+
+// Timed is the number of rows which have a timestamp of their own.
+func (b *Batch) Timed() int { return b.timed }
+
+// Bytes is the memory that the batch's chunks take, in bytes.
+func (b *Batch) Bytes() int64 {
+	var n int64
+	for _, c := range b.chunks {
+		n += int64(cap(c.B))
+	}
+	return n
+}
+
+// Append adds a row without a timestamp of its own.
+func (b *Batch) Append(set labelset.ID, value float64) {
+	p := b.grow(plainRowBytes)
+	binary.LittleEndian.PutUint32(p, uint32(set))
+	binary.LittleEndian.PutUint64(p[4:], math.Float64bits(value))
+}
+
+// AppendTimed adds a row with its own timestamp in milliseconds.
+func (b *Batch) AppendTimed(set labelset.ID, value float64, tsMillis int64) {
+	p := b.grow(timedRowBytes)
+	binary.LittleEndian.PutUint32(p, uint32(set)|timedRow)
+	binary.LittleEndian.PutUint64(p[4:], math.Float64bits(value))
+	binary.LittleEndian.PutUint64(p[12:], uint64(tsMillis))
+	b.timed++
+}
+
+// AppendStale adds a staleness marker for set at the batch's timestamp.
+func (b *Batch) AppendStale(set labelset.ID) { b.Append(set, math.Float64frombits(StaleNaN)) }
+
+// grow returns n bytes at the end of the rows, in one chunk.
+func (b *Batch) grow(n int) []byte {
+	b.rows++
+	if k := len(b.chunks); k > 0 {
+		c := b.chunks[k-1]
+		if l := len(c.B); l+n <= cap(c.B) {
+			c.B = c.B[:l+n]
+			return c.B[l : l+n : l+n]
+		}
+	}
+	size := chunkBytes
+	if len(b.chunks) == 0 {
+		size = firstChunkBytes
+	}
+	c := b.pool.Get(size)
+	c.B = c.B[:n]
+	b.chunks = append(b.chunks, c)
+	return c.B[:n:n]
+}
+
+// Reset drops all rows and gives the chunks back to their pool.
+func (b *Batch) Reset() {
+	for i, c := range b.chunks {
+		c.Release()
+		b.chunks[i] = nil
+	}
+	b.chunks = b.chunks[:0]
+	b.rows, b.timed = 0, 0
+	b.Sets = nil
+}
+
+// Cursor walks the rows of a batch in the order in which they were added.
+//
+// Use it as
+//
+//	for c := b.Cursor(); c.Next(); {
+//		refs = c.AppendLabels(refs[:0])
+//		… c.Value, c.TimestampMillis …
+//	}
+//
+// A cursor is valid until the batch is changed or reset.
+type Cursor struct {
+	// Set, Value and TimestampMillis are the current row's. The timestamp is the batch's where the row has none.
+	Set             labelset.ID
+	Value           float64
+	TimestampMillis int64
+	// Timed is true where the target wrote the timestamp itself.
+	Timed bool
+
+	b     *Batch
+	chunk int
+	rest  []byte
+}
+
+// Cursor returns a cursor before the first row.
+func (b *Batch) Cursor() *Cursor { return &Cursor{b: b, chunk: -1} }
+
+// Next moves to the next row and reports whether there is one.
+func (c *Cursor) Next() bool {
+	for len(c.rest) == 0 {
+		c.chunk++
+		if c.chunk >= len(c.b.chunks) {
+			return false
+		}
+		c.rest = c.b.chunks[c.chunk].B
+	}
+	head := binary.LittleEndian.Uint32(c.rest)
+	c.Value = math.Float64frombits(binary.LittleEndian.Uint64(c.rest[4:]))
+	c.Set = labelset.ID(head &^ timedRow)
+	c.Timed = head&timedRow != 0
+	if c.Timed {
+		c.TimestampMillis = int64(binary.LittleEndian.Uint64(c.rest[12:]))
+		c.rest = c.rest[timedRowBytes:]
+		return true
+	}
+	c.TimestampMillis = c.b.TimestampMillis
+	c.rest = c.rest[plainRowBytes:]
+	return true
+}
+
+// AppendLabels appends the current row's labels to dst, sorted by name, as references into the dictionary that the
+// batch's Sets use. The references are borrowed: they are valid until the call that was given the batch returns.
+func (c *Cursor) AppendLabels(dst []labelcompress.Ref) []labelcompress.Ref {
+	return c.b.Sets.AppendRefs(dst, c.Set)
+}
+
+// IsStale reports whether v is a staleness marker.
+func IsStale(v float64) bool { return math.Float64bits(v) == StaleNaN }
+
+// String describes the batch for logs and test failures.
+func (b *Batch) String() string {
+	return fmt.Sprintf("batch of %d rows (%d timed) at %d", b.rows, b.timed, b.TimestampMillis)
+}
