@@ -1,25 +1,353 @@
+// Package labelset keeps the label sets of one target's series in a few bytes each.
+//
+// A label set is a list of references into the label dictionary, sorted by label name. The store writes it as a record of
+// variable-length integers: a shape, and one target-local number per label. The labels which all series of a target share
+// (its target labels) stand once, as the store's common labels; the shape says where they go among the others, so a
+// record does not mention them. Records lie one after the other in an arena of slabs without pointers.
+//
+// Labels are sorted by name, and a label has one number, so two records of a store are equal byte by byte exactly when
+// their label sets are. Series identity rests on that.
+//
+// The store owns one dictionary reference per distinct label that its records use, and gives it back with the last of
+// them, or with Close. Concurrency: one goroutine at a time; several may call AppendRefs as long as nothing changes the
+// store. Read labelset.go first, then compact.go.
 package labelset
 
-import "scraper/labelcompress"
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
 
-// ID names a label set of a Store.
+	"scraper/internal/slab"
+	"scraper/labelcompress"
+)
+
+// ID names a label set of a Store: its record's place in the arena. It is valid until Remove, or until a compaction moves it.
 type ID uint32
 
-// Store holds the label sets of one target. STUB: replaced by its implementation.
-type Store struct{}
+// Reserved is the smallest number which is never an ID: callers may keep marks in the values from here on.
+const Reserved ID = 1 << 31
 
-// New returns an empty store. Common are the labels which most of the target's series share, sorted by name; the store
-// acquires its own references of them.
-func New(dict *labelcompress.Dict, common []labelcompress.Ref) *Store { return nil }
+// lastBytes precede a record which was made with AddTimed.
+const lastBytes = 8
 
-// Add stores a label set, sorted by name, and returns its ID. It takes ownership of one reference of each of refs.
-func (s *Store) Add(refs []labelcompress.Ref) (ID, error) { return 0, nil }
+// NoLast is the last timestamp of a timed label set which has none yet.
+const NoLast int64 = -1 << 63
+
+// ErrTooMany says that a label set has more than MaxLabels labels.
+var ErrTooMany = errors.New("too many labels in one series")
+
+// ErrFull says that the target's label sets take two gigabytes, which is all that their IDs can address.
+var ErrFull = errors.New("the target has too many series; sample_limit would refuse it earlier")
+
+func tooMany(n int) error {
+	return fmt.Errorf("%w: %d; label_limit would refuse it earlier", ErrTooMany, n)
+}
+
+// local is what a target-local number stands for. A number without uses is free.
+type local struct {
+	ref  labelcompress.Ref
+	uses uint32
+}
+
+// A shape is a sequence of slots, one per label: shapeOwn for a label of the record's own, else the number of a common
+// label plus one.
+const shapeOwn = 0
+
+// maxCommon is how many common labels a slot can name.
+const maxCommon = 255
+
+// MaxLabels is the most labels that one label set can have. A record of that many still fits into one slab whatever its
+// numbers are, and nothing which is a series has as many.
+const MaxLabels = 30_000
+
+// Store holds the label sets of one target.
+type Store struct {
+	dict   *labelcompress.Dict
+	common []labelcompress.Ref
+
+	locals slab.Vec[local]
+	free   []uint32
+	// index finds a label's number. It is built when a label set is added, and dropped by Settle: a steady target needs none.
+	index map[labelcompress.Ref]uint32
+
+	shapes    []string
+	shapeNums map[string]uint32
+
+	arena     slab.Bytes
+	liveBytes int
+	sets      int
+
+	slots   []byte   // scratch of Add
+	numbers []uint32 // scratch of Add
+}
+
+// New returns an empty store over dict. Common are the labels that most of the target's series share, sorted by name;
+// the store takes ownership of one reference of each.
+func New(dict *labelcompress.Dict, common []labelcompress.Ref) *Store {
+	s := &Store{dict: dict, common: common, shapeNums: make(map[string]uint32)}
+	if len(common) > maxCommon { // the rest are ordinary labels then
+		s.common = common[:maxCommon]
+		for _, r := range common[maxCommon:] {
+			dict.Release(r)
+		}
+	}
+	return s
+}
 
 // Dict is the dictionary that the store's references belong to.
-func (s *Store) Dict() *labelcompress.Dict { return nil }
+func (s *Store) Dict() *labelcompress.Dict { return s.dict }
 
-// AppendRefs appends the label set to dst, sorted by name. The references are borrowed.
-func (s *Store) AppendRefs(dst []labelcompress.Ref, id ID) []labelcompress.Ref { return dst }
+// Len is the number of label sets.
+func (s *Store) Len() int { return s.sets }
 
-// Close releases all references.
-func (s *Store) Close() {}
+// Add stores the label set refs, which must be sorted by name, and returns its ID. It takes ownership of one reference of
+// each of refs, also when it fails.
+func (s *Store) Add(refs []labelcompress.Ref) (ID, error) { return s.add(refs, false) }
+
+// AddTimed is Add for a series with timestamps of its own: eight more bytes keep the last one, NoLast at first.
+func (s *Store) AddTimed(refs []labelcompress.Ref) (ID, error) { return s.add(refs, true) }
+
+func (s *Store) add(refs []labelcompress.Ref, timed bool) (ID, error) {
+	if len(refs) > MaxLabels {
+		for _, r := range refs {
+			s.dict.Release(r)
+		}
+		return 0, tooMany(len(refs))
+	}
+	s.slots, s.numbers = s.slots[:0], s.numbers[:0]
+	common := s.common
+	size := 0
+	for _, r := range refs {
+		if k := indexRef(common, r); k >= 0 {
+			s.slots = append(s.slots, byte(len(s.common)-len(common)+k+1))
+			common = common[k+1:]
+			s.dict.Release(r)
+			continue
+		}
+		n := s.number(r)
+		s.slots = append(s.slots, shapeOwn)
+		s.numbers = append(s.numbers, n)
+		size += uvarintLen(n)
+	}
+	shape := s.shape(s.slots)
+	size += uvarintLen(shape)
+	off, b, ok := s.alloc(size, timed)
+	if !ok {
+		for _, n := range s.numbers {
+			s.drop(n)
+		}
+		return 0, ErrFull
+	}
+	n := binary.PutUvarint(b, uint64(shape))
+	for _, x := range s.numbers {
+		n += binary.PutUvarint(b[n:], uint64(x))
+	}
+	s.sets++
+	return ID(off), nil
+}
+
+// alloc makes room for a record of size bytes.
+func (s *Store) alloc(size int, timed bool) (off uint32, b []byte, ok bool) {
+	n := size
+	if timed {
+		n += lastBytes
+	}
+	off, b, ok = s.arena.Alloc(n)
+	if !ok || off+uint32(n) >= uint32(Reserved) {
+		return 0, nil, false
+	}
+	s.liveBytes += n
+	if timed {
+		binary.LittleEndian.PutUint64(b, 1<<63) // NoLast
+		off, b = off+lastBytes, b[lastBytes:]
+	}
+	return off, b, true
+}
+
+// number returns the local number of r, and takes over the caller's reference.
+func (s *Store) number(r labelcompress.Ref) uint32 {
+	if s.index == nil {
+		s.index = make(map[labelcompress.Ref]uint32, s.locals.Len())
+		for i := range uint32(s.locals.Len()) {
+			if l := s.locals.At(i); l.uses > 0 {
+				s.index[l.ref] = i
+			}
+		}
+	}
+	if n, ok := s.index[r]; ok {
+		s.dict.Release(r) // the store has one already
+		s.locals.At(n).uses++
+		return n
+	}
+	var n uint32
+	if k := len(s.free); k > 0 {
+		n = s.free[k-1]
+		s.free = s.free[:k-1]
+		*s.locals.At(n) = local{r, 1}
+	} else {
+		n = s.locals.Push(local{r, 1})
+	}
+	s.index[r] = n
+	return n
+}
+
+// drop takes back one use of the local number n.
+func (s *Store) drop(n uint32) {
+	l := s.locals.At(n)
+	if l.uses--; l.uses > 0 {
+		return
+	}
+	delete(s.index, l.ref)
+	s.dict.Release(l.ref)
+	l.ref = 0
+	s.free = append(s.free, n)
+}
+
+func (s *Store) shape(slots []byte) uint32 {
+	if n, ok := s.shapeNums[string(slots)]; ok {
+		return n
+	}
+	n := uint32(len(s.shapes))
+	k := string(slots)
+	s.shapes = append(s.shapes, k)
+	s.shapeNums[k] = n
+	return n
+}
+
+// AppendRefs appends the label set id to dst, sorted by name. The references are borrowed from the store.
+func (s *Store) AppendRefs(dst []labelcompress.Ref, id ID) []labelcompress.Ref {
+	b := s.arena.From(uint32(id))
+	shape, n := uvarint(b)
+	b = b[n:]
+	slots := s.shapes[shape]
+	for i := range len(slots) {
+		if k := slots[i]; k != shapeOwn {
+			dst = append(dst, s.common[k-1])
+			continue
+		}
+		x, n := uvarint(b)
+		b = b[n:]
+		dst = append(dst, s.locals.At(x).ref)
+	}
+	return dst
+}
+
+// Record returns a view of the bytes which are the same for two label sets of this store exactly when their labels are.
+// It is valid until the store changes.
+func (s *Store) Record(id ID) []byte {
+	b := s.arena.From(uint32(id))
+	shape, n := uvarint(b)
+	slots := s.shapes[shape]
+	for i := range len(slots) {
+		if slots[i] == shapeOwn {
+			_, k := uvarint(b[n:])
+			n += k
+		}
+	}
+	return b[:n:n]
+}
+
+// Remove releases the label set id, which was made by Add, or by AddTimed if timed is set.
+func (s *Store) Remove(id ID, timed bool) {
+	rec := s.Record(id)
+	s.liveBytes -= len(rec)
+	if timed {
+		s.liveBytes -= lastBytes
+	}
+	_, n := uvarint(rec)
+	for rec = rec[n:]; len(rec) > 0; {
+		x, n := uvarint(rec)
+		rec = rec[n:]
+		s.drop(x)
+	}
+	s.sets--
+}
+
+// Timed moves the label set id, which was made by Add, to one with room for a timestamp, and returns its new ID. The old
+// one can still be read until the next compaction, but is not to be removed.
+func (s *Store) Timed(id ID) (ID, error) {
+	rec := s.Record(id)
+	off, b, ok := s.alloc(len(rec), true)
+	if !ok {
+		return 0, ErrFull
+	}
+	copy(b, s.Record(id)) // the arena may have moved
+	s.liveBytes -= len(b)
+	return ID(off), nil
+}
+
+// Last is the timestamp in milliseconds which SetLast kept for id, NoLast if none. Only for timed label sets.
+func (s *Store) Last(id ID) int64 {
+	return int64(binary.LittleEndian.Uint64(s.arena.From(uint32(id) - lastBytes)))
+}
+
+// SetLast keeps a timestamp for id. Only for timed label sets.
+func (s *Store) SetLast(id ID, tsMillis int64) {
+	binary.LittleEndian.PutUint64(s.arena.From(uint32(id)-lastBytes), uint64(tsMillis))
+}
+
+// Settle drops what only additions need, and capacity which is not used.
+func (s *Store) Settle() {
+	s.index = nil
+	s.locals.Trim()
+	s.arena.Trim()
+	if cap(s.free) > 64 && cap(s.free) > 4*len(s.free) {
+		s.free = append([]uint32(nil), s.free...)
+	}
+	s.slots, s.numbers = nil, nil
+}
+
+// Close releases all references. The store is empty afterwards, and not to be used.
+func (s *Store) Close() {
+	for i := range uint32(s.locals.Len()) {
+		if l := s.locals.At(i); l.uses > 0 {
+			s.dict.Release(l.ref)
+		}
+	}
+	for _, r := range s.common {
+		s.dict.Release(r)
+	}
+	*s = Store{dict: s.dict}
+}
+
+// Bytes is the memory that the store takes, without the dictionary, in bytes.
+func (s *Store) Bytes() int64 {
+	const perShape, perIndex = 64, 16
+	n := s.arena.Cap() + s.locals.Cap()*8 + cap(s.free)*4 + cap(s.common)*4 + len(s.index)*perIndex
+	for _, sh := range s.shapes {
+		n += len(sh) + perShape
+	}
+	return int64(n)
+}
+
+func indexRef(refs []labelcompress.Ref, r labelcompress.Ref) int {
+	for i, x := range refs {
+		if x == r {
+			return i
+		}
+	}
+	return -1
+}
+
+// uvarint is binary.Uvarint for the numbers that this package wrote itself, in a form that inlines.
+func uvarint(b []byte) (uint32, int) {
+	if b[0] < 0x80 {
+		return uint32(b[0]), 1
+	}
+	return uvarintLong(b)
+}
+
+func uvarintLong(b []byte) (uint32, int) {
+	x, n := binary.Uvarint(b)
+	return uint32(x), n
+}
+
+func uvarintLen(x uint32) int {
+	n := 1
+	for x >= 0x80 {
+		x >>= 7
+		n++
+	}
+	return n
+}
