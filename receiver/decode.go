@@ -1,0 +1,213 @@
+package receiver
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"slices"
+	"unicode/utf8"
+
+	"github.com/cespare/xxhash/v2"
+)
+
+// maxLabels bounds the labels of one series: far above what any exporter writes, and low enough that a hostile
+// request cannot make the scratch space large.
+const maxLabels = 4096
+
+// Why a series is refused although its message is well formed.
+var (
+	errNoName        = errors.New("no metric name")
+	errEmptyName     = errors.New("label with an empty name")
+	errDuplicateName = errors.New("duplicate label name")
+	errNotUTF8       = errors.New("label is not UTF-8")
+	errTooManyLabels = fmt.Errorf("more than %d labels", maxLabels)
+)
+
+// visitor takes what a decoder finds. Key is the label set's, a view which is valid until the call returns; the
+// samples of a series follow the call of series.
+type visitor interface {
+	series(key []byte, hash uint64)
+	sample(tsMillis int64, bits uint64)
+}
+
+// decoder reads remote write 1.0's WriteRequest. It may be reused, by one goroutine at a time.
+type decoder struct {
+	// found is what the last decode met; only the fields which a message can tell are set.
+	found Totals
+	// invalid is why the first of found.InvalidSeries was refused.
+	invalid error
+
+	labels []labelView
+	key    []byte
+}
+
+// labelView is a label of the message: views of it.
+type labelView struct{ name, value []byte }
+
+// decode walks msg, which it borrows, and hands its valid series to v. It returns an error if msg is not a WriteRequest;
+// v may have been called before that. A series whose labels are refused is skipped, and told in found and invalid.
+// With a nil v, it only checks.
+func (d *decoder) decode(msg []byte, v visitor) error {
+	d.found, d.invalid = Totals{}, nil
+	f := fields{rest: msg}
+	for f.next() {
+		switch f.num {
+		case 1: // timeseries
+			if f.typ != wireBytes {
+				return fmt.Errorf("timeseries %d: %w", d.found.TimeSeries, errWireType)
+			}
+			if err := d.timeSeries(f.data, v); err != nil {
+				return fmt.Errorf("timeseries %d: %w", d.found.TimeSeries, err)
+			}
+			d.found.TimeSeries++
+		case 3: // metadata
+			if f.typ != wireBytes {
+				return fmt.Errorf("metadata %d: %w", d.found.Metadata, errWireType)
+			}
+			d.found.Metadata++
+		}
+	}
+	return f.err
+}
+
+// timeSeries reads one TimeSeries. Its samples may stand before its labels, so it looks for the labels first.
+func (d *decoder) timeSeries(msg []byte, v visitor) error {
+	var samples []byte // from the first sample on
+	f := fields{rest: msg}
+	d.labels = d.labels[:0]
+	var invalid error
+	for rest := f.rest; f.next(); rest = f.rest {
+		if f.num > 4 {
+			continue
+		}
+		if f.typ != wireBytes {
+			return errWireType
+		}
+		switch f.num {
+		case 1:
+			l, err := readLabel(f.data)
+			if err != nil {
+				return fmt.Errorf("label: %w", err)
+			}
+			if len(d.labels) == maxLabels {
+				invalid = errTooManyLabels
+				continue
+			}
+			d.labels = append(d.labels, l)
+		case 2:
+			if samples == nil {
+				samples = rest
+			}
+		case 3:
+			d.found.Exemplars++
+		case 4:
+			d.found.Histograms++
+		}
+	}
+	if f.err != nil {
+		return f.err
+	}
+	if invalid == nil {
+		invalid = d.buildKey()
+	}
+	if invalid != nil {
+		d.found.InvalidSeries++
+		if d.invalid == nil {
+			d.invalid = fmt.Errorf("timeseries %d: %w", d.found.TimeSeries, invalid)
+		}
+		v = nil
+	}
+	hash := xxhash.Sum64(d.key)
+	if v != nil {
+		v.series(d.key, hash)
+	}
+	f = fields{rest: samples}
+	for f.next() {
+		if f.num != 2 {
+			continue
+		}
+		tsMillis, bits, err := readSample(f.data)
+		if err != nil {
+			return fmt.Errorf("sample: %w", err)
+		}
+		if invalid != nil {
+			continue
+		}
+		d.found.Samples++
+		if bits == staleBits {
+			d.found.StaleMarkers++
+		}
+		d.found.Checksum += sampleChecksum(hash, tsMillis, bits)
+		if v != nil {
+			v.sample(tsMillis, bits)
+		}
+	}
+	return nil // the first loop read the same fields
+}
+
+// buildKey makes the key of the current labels, or says why they are refused.
+func (d *decoder) buildKey() error {
+	d.key = d.key[:0]
+	byName := func(a, b labelView) int { return bytes.Compare(a.name, b.name) }
+	if !slices.IsSortedFunc(d.labels, byName) {
+		d.found.UnsortedLabels++
+		slices.SortStableFunc(d.labels, byName)
+	}
+	named := false
+	for i, l := range d.labels {
+		switch {
+		case len(l.name) == 0:
+			return errEmptyName
+		case i > 0 && bytes.Equal(l.name, d.labels[i-1].name):
+			return fmt.Errorf("%w %.100q", errDuplicateName, l.name)
+		case !utf8.Valid(l.name) || !utf8.Valid(l.value):
+			return fmt.Errorf("%w: %.100q=%.100q", errNotUTF8, l.name, l.value)
+		case len(l.value) == 0:
+			d.found.EmptyValues++
+			continue
+		}
+		named = named || string(l.name) == NameLabel
+		d.key = appendPair(d.key, l.name, l.value)
+	}
+	if !named {
+		return errNoName
+	}
+	return nil
+}
+
+func readLabel(msg []byte) (l labelView, err error) {
+	f := fields{rest: msg}
+	for f.next() {
+		if f.num > 2 {
+			continue
+		}
+		if f.typ != wireBytes {
+			return l, errWireType
+		}
+		if f.num == 1 {
+			l.name = f.data
+		} else {
+			l.value = f.data
+		}
+	}
+	return l, f.err
+}
+
+func readSample(msg []byte) (tsMillis int64, bits uint64, err error) {
+	f := fields{rest: msg}
+	for f.next() {
+		switch f.num {
+		case 1:
+			if f.typ != wireFixed64 {
+				return 0, 0, errWireType
+			}
+			bits = f.bits
+		case 2:
+			if f.typ != wireVarint {
+				return 0, 0, errWireType
+			}
+			tsMillis = int64(f.bits)
+		}
+	}
+	return tsMillis, bits, f.err
+}
