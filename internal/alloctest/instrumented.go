@@ -1,0 +1,5 @@
+//go:build race || bufcheck
+
+package alloctest
+
+const instrumented = true
