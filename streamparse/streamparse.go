@@ -1,0 +1,431 @@
+// Package streamparse reads exposition formats as a stream: chunks in, samples out.
+//
+// The parser holds a window on the body, never the body. It is a tokenizer, not a line splitter, because a label value may
+// hold raw newlines; what spans two reads is carried over to the front of the window. The window starts small, grows to
+// one chunk for bodies which fill it, and beyond that only for a line which needs it, up to Options.MaxLineBytes.
+//
+// There are two ways to take a sample. Next parses a line in full. Peek and Take serve a caller which has met the series
+// before and knows its bytes: it compares what Peek shows with what it remembers, and Take then parses only the value and
+// the timestamp behind them. Take refuses whatever is not plainly a sample; Next then decides.
+//
+// It does not know what labels mean, what a target is, or where the bytes come from.
+//
+// Concurrency: a Parser belongs to one goroutine. Ownership: the window comes from a bufpool.Pool and goes back in Close;
+// whatever the parser hands out is a view of it, valid until the next call of Next, Take, Peek, Reset or Close, to be
+// copied by who wants to keep it. Read streamparse.go first, then text.go (the format) and number.go (values).
+package streamparse
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"unicode/utf8"
+
+	"scraper/bufpool"
+)
+
+// Kind is what Next found.
+type Kind uint8
+
+// The kinds of entries.
+const (
+	KindNone    Kind = iota // the end of the body
+	KindSample              // a sample: Series, Value, Timestamp, AppendLabels
+	KindType                // a TYPE line: Family, Type
+	KindHelp                // a HELP line: Family, Help
+	KindComment             // anything else which starts with #
+)
+
+// Type is a family's type, as a TYPE line gives it.
+type Type uint8
+
+// The types of text format 0.0.4.
+const (
+	TypeUntyped Type = iota
+	TypeCounter
+	TypeGauge
+	TypeHistogram
+	TypeSummary
+)
+
+// Label is a label of a sample. Both are views.
+type Label struct{ Name, Value []byte }
+
+const (
+	// firstWindowBytes serves the many targets whose body, or whose next bytes, are small: a thousand slow ones cost 4 MiB.
+	firstWindowBytes = 4 << 10
+	// chunkBytes is the window for bodies which fill the first one. At 16 KiB reading costs 6 % more, at 256 KiB it costs
+	// no less, while the window falls out of the second-level cache (BenchmarkParse/chunk).
+	chunkBytes = 64 << 10
+	// tailRoom is how many bytes behind a series are enough for a value and a timestamp, so that Take need not fill.
+	tailRoom = 64
+
+	defaultMaxLineBytes = 1 << 20
+	maxLineLimit        = 16 << 20
+	maxEmptyReads       = 100
+)
+
+// Options are the settings of a Parser.
+type Options struct {
+	// Pool provides the window. Required.
+	Pool *bufpool.Pool
+	// MaxLineBytes is the longest line that is read, 1 MiB if zero, 16 MiB at most.
+	MaxLineBytes int
+	// SkipBadLines skips and counts what is not in the format, as vmagent does, where Prometheus refuses the body. It also
+	// accepts what vmagent accepts: a carriage return before the newline, an exemplar, timestamps in seconds.
+	SkipBadLines bool
+}
+
+// ErrLineTooLong is wrapped by the error for a line beyond Options.MaxLineBytes.
+var ErrLineTooLong = errors.New("line too long")
+
+// ParseError says where and why a body is not in its format.
+type ParseError struct {
+	Line   int    // starting from 1
+	Reason string // with the offending text, cut and quoted
+}
+
+func (e *ParseError) Error() string { return fmt.Sprintf("line %d: %s", e.Line, e.Reason) }
+
+// Parser reads one body after the other.
+//
+//	   0 ≤ pos ≤ end ≤ len(w)
+//
+//	|  parsed  |  unread  |  free  |
+//	0         pos        end     len(w)
+type Parser struct {
+	opts Options
+	r    io.Reader
+	buf  *bufpool.Buf
+	w    []byte
+	pos  int
+	end  int
+	// eof is set when r has no more; the unread bytes then end in a newline.
+	eof bool
+	err error // sticky: what ended the body, other than its end
+
+	line     int   // lines which are wholly parsed
+	bytes    int64 // read from r
+	bad      int
+	firstBad *ParseError
+
+	// The current entry.
+	value     float64
+	ts        int64
+	hasTS     bool
+	typ       Type
+	series    []byte
+	family    []byte
+	help      []byte
+	text      []byte // what the spans are offsets into
+	name      span
+	labels    []labelSpan
+	unescaped []byte
+}
+
+// span is a part of the current line; escaped says that it holds backslashes.
+type span struct {
+	start, end uint32
+	escaped    bool
+}
+
+type labelSpan struct{ name, value span }
+
+// New returns a parser without a body; call Reset before anything else.
+func New(o Options) *Parser {
+	if o.MaxLineBytes <= 0 {
+		o.MaxLineBytes = defaultMaxLineBytes
+	}
+	o.MaxLineBytes = min(o.MaxLineBytes, maxLineLimit)
+	return &Parser{opts: o}
+}
+
+// Reset begins a new body. It borrows r until the next Reset or Close.
+func (p *Parser) Reset(r io.Reader) {
+	p.r = r
+	p.pos, p.end, p.line, p.bytes, p.bad = 0, 0, 0, 0, 0
+	p.eof, p.err, p.firstBad = false, nil, nil
+	p.dropViews()
+}
+
+// Close gives the window back. The parser can be Reset afterwards.
+func (p *Parser) Close() {
+	p.r = nil
+	p.dropViews()
+	if p.buf != nil {
+		p.buf.Release()
+		p.buf, p.w = nil, nil
+	}
+	p.pos, p.end = 0, 0
+	if cap(p.unescaped) > chunkBytes {
+		p.unescaped = nil
+	}
+	if cap(p.labels) > 1024 {
+		p.labels = nil
+	}
+}
+
+func (p *Parser) dropViews() {
+	p.series, p.family, p.help, p.text = nil, nil, nil, nil
+	p.labels = p.labels[:0]
+}
+
+// Value is the current sample's value; every NaN is the same one.
+func (p *Parser) Value() float64 { return p.value }
+
+// Timestamp is the current sample's own timestamp in milliseconds; ok is false where it has none.
+func (p *Parser) Timestamp() (ms int64, ok bool) { return p.ts, p.hasTS }
+
+// Series is a view of the bytes of the current sample before its value: name and labels as the target wrote them.
+func (p *Parser) Series() []byte { return p.series }
+
+// Family is a view of the current TYPE or HELP line's metric name.
+func (p *Parser) Family() []byte { return p.family }
+
+// Help is a view of the current HELP line's text, as it was written. It is empty for a text longer than the window.
+func (p *Parser) Help() []byte { return p.help }
+
+// Type is the current TYPE line's type.
+func (p *Parser) Type() Type { return p.typ }
+
+// Line is the number of the line which was parsed last, starting from 1.
+func (p *Parser) Line() int { return p.line }
+
+// Bytes is how many bytes of the body were read so far.
+func (p *Parser) Bytes() int64 { return p.bytes }
+
+// Bad is the number of lines which Options.SkipBadLines skipped, and the first one's error (nil if none).
+func (p *Parser) Bad() (n int, first *ParseError) { return p.bad, p.firstBad }
+
+// Peek returns a view of the next n bytes, or nil when the body has fewer, or when the next line is not a sample's.
+// The view starts at a line's start.
+func (p *Parser) Peek(n int) []byte {
+	if p.end-p.pos < n+tailRoom && !p.ensure(n+tailRoom) {
+		return nil
+	}
+	if p.w[p.pos] == '#' {
+		return nil
+	}
+	return p.w[p.pos : p.pos+n]
+}
+
+// ensure tries to make n bytes available. At the end of the body fewer will do if they hold more than a line's newline.
+func (p *Parser) ensure(n int) bool {
+	for p.end-p.pos < n && !p.eof && p.err == nil {
+		p.fill()
+	}
+	return p.end-p.pos >= n-tailRoom+1 && p.err == nil
+}
+
+// Take takes the sample whose series is the next n bytes, which the caller has compared with a Series that it met before.
+// It reports false, and takes nothing, unless a blank, a value, and at most a timestamp follow, and then a newline.
+func (p *Parser) Take(n int) bool {
+	used := p.tail(p.w[p.pos+n : p.end])
+	if used == 0 {
+		return false
+	}
+	p.pos += n + used
+	p.line++
+	return true
+}
+
+// SkipLines corrects Line for a series that Take took and which holds n raw newlines.
+func (p *Parser) SkipLines(n int) { p.line += n }
+
+// Next parses the next entry. At the end of the body it returns KindNone and a nil error. An error is final: a *ParseError,
+// or what reading the body ended with.
+func (p *Parser) Next() (Kind, error) {
+	for {
+		if p.err != nil {
+			return KindNone, p.err
+		}
+		if p.pos == p.end {
+			if p.eof {
+				return KindNone, nil
+			}
+			p.fill()
+			continue
+		}
+		b := p.w[p.pos:p.end]
+		n, kind, f := p.scan(b)
+		switch {
+		case n > 0:
+			p.pos += n
+			if kind != KindNone {
+				return kind, nil
+			}
+		case f.reason != "":
+			// The error is the same however the body arrives: it shows the rest of the line.
+			if !p.eof && len(b)-f.at <= shownBytes && indexNewline(b[f.at:]) < 0 {
+				p.fill()
+				continue
+			}
+			p.badLine(f.reason, b[f.at:])
+		case p.inLongComment():
+			p.skipComment()
+		case !p.eof:
+			p.fill()
+		default:
+			p.badLine("unexpected end of the body", b)
+		}
+	}
+}
+
+// inLongComment reports whether the unread bytes are a comment of which there is more than is worth keeping.
+func (p *Parser) inLongComment() bool {
+	b := p.w[p.pos:p.end]
+	i := skipBlanks(b, 0)
+	return len(b) >= chunkBytes/2 && i < len(b) && b[i] == '#'
+}
+
+// badLine refuses the line at pos, or skips it. The error shows the beginning of text.
+func (p *Parser) badLine(reason string, text []byte) {
+	p.bad++
+	if p.firstBad == nil { // the others are only counted: a body may be all bad lines
+		p.firstBad = &ParseError{Line: p.line + 1, Reason: reason + ", got " + quoteLine(text)}
+	}
+	if !p.opts.SkipBadLines {
+		p.err = p.firstBad
+		return
+	}
+	p.skipLine()
+}
+
+// skipLine drops the unread bytes up to and with the next newline, reading on as it must.
+func (p *Parser) skipLine() {
+	for p.err == nil {
+		if i := indexNewline(p.w[p.pos:p.end]); i >= 0 {
+			p.pos += i + 1
+			p.line++
+			return
+		}
+		p.pos = p.end
+		if p.eof {
+			return
+		}
+		p.fill()
+	}
+}
+
+// skipComment drops a comment which is longer than the window. A HELP text is still checked, piece by piece.
+func (p *Parser) skipComment() {
+	isHelp := isHelpLine(p.w[p.pos:p.end])
+	var carry [utf8.UTFMax]byte
+	carried := 0
+	for p.err == nil {
+		b := p.w[p.pos:p.end]
+		i := indexNewline(b)
+		if i >= 0 {
+			b = b[:i]
+		}
+		if isHelp && !validPiece(b, &carry, &carried, i >= 0) {
+			p.badLine("help text is not valid UTF-8", nil)
+			return
+		}
+		if i >= 0 {
+			p.pos += i + 1
+			p.line++
+			return
+		}
+		p.pos = p.end
+		if p.eof {
+			return
+		}
+		p.fill()
+	}
+}
+
+// validPiece checks one piece of a text for UTF-8. The bytes of a rune which the piece cuts are carried to the next.
+func validPiece(b []byte, carry *[utf8.UTFMax]byte, carried *int, last bool) bool {
+	for *carried > 0 && len(b) > 0 && !utf8.FullRune(carry[:*carried]) {
+		carry[*carried] = b[0]
+		*carried++
+		b = b[1:]
+	}
+	if *carried > 0 {
+		if utf8.FullRune(carry[:*carried]) {
+			if !utf8.Valid(carry[:*carried]) {
+				return false
+			}
+			*carried = 0
+		} else {
+			return !last
+		}
+	}
+	for k := 1; k < utf8.UTFMax && k <= len(b) && !last; k++ {
+		if c := b[len(b)-k]; utf8.RuneStart(c) {
+			if !utf8.FullRune(b[len(b)-k:]) {
+				*carried = copy(carry[:], b[len(b)-k:])
+				b = b[:len(b)-k]
+			}
+			break
+		}
+	}
+	return utf8.Valid(b)
+}
+
+// fill reads more bytes behind the unread ones, which it moves to the front. It reads at least half as many as there are
+// unread, so that a long line which arrives byte by byte is not scanned again for each of them.
+func (p *Parser) fill() {
+	unread := p.end - p.pos
+	if unread >= p.opts.MaxLineBytes {
+		p.err = fmt.Errorf("line %d: %w: more than %d bytes; -promscrape.maxLineSize would allow more", p.line+1, ErrLineTooLong, p.opts.MaxLineBytes)
+		return
+	}
+	p.makeRoom(unread)
+	want := max(1, unread/2)
+	for empty := 0; want > 0 && !p.eof; {
+		if p.end == len(p.w)-1 {
+			break
+		}
+		// One byte stays free for the newline that ends a body without one.
+		n, err := p.r.Read(p.w[p.end : len(p.w)-1])
+		p.end += n
+		p.bytes += int64(n)
+		want -= n
+		if err == io.EOF {
+			p.eof = true
+			if p.end > p.pos && p.w[p.end-1] != '\n' {
+				p.w[p.end] = '\n'
+				p.end++
+			}
+			return
+		}
+		if err != nil {
+			p.err = err
+			return
+		}
+		if n > 0 {
+			empty = 0
+		} else if empty++; empty > maxEmptyReads {
+			p.err = io.ErrNoProgress
+			return
+		}
+	}
+}
+
+// makeRoom moves the unread bytes to the front of the window, in a larger one if they fill more than half of it, or if
+// the body keeps filling the first one.
+func (p *Parser) makeRoom(unread int) {
+	size := len(p.w)
+	switch {
+	case size == 0:
+		size = firstWindowBytes
+	case size < chunkBytes && p.end >= size-1:
+		size = chunkBytes
+	case unread > size/2:
+		size *= 2
+	}
+	if size == len(p.w) {
+		copy(p.w, p.w[p.pos:p.end])
+	} else {
+		b := p.opts.Pool.Get(size)
+		b.B = b.B[:cap(b.B)]
+		copy(b.B, p.w[p.pos:p.end])
+		if p.buf != nil {
+			p.buf.Release()
+		}
+		p.buf, p.w = b, b.B
+	}
+	p.pos, p.end = 0, unread
+}
