@@ -2,6 +2,7 @@ package receiver
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -147,12 +148,11 @@ func (d *decoder) timeSeries(msg []byte, v visitor) error {
 
 // buildKey makes the key of the current labels, or says why they are refused.
 func (d *decoder) buildKey() error {
-	d.key = d.key[:0]
-	byName := func(a, b labelView) int { return bytes.Compare(a.name, b.name) }
-	if !slices.IsSortedFunc(d.labels, byName) {
+	if !d.sorted() {
 		d.found.UnsortedLabels++
-		slices.SortStableFunc(d.labels, byName)
+		slices.SortStableFunc(d.labels, func(a, b labelView) int { return bytes.Compare(a.name, b.name) })
 	}
+	d.key = d.key[:0]
 	named := false
 	for i, l := range d.labels {
 		switch {
@@ -160,8 +160,6 @@ func (d *decoder) buildKey() error {
 			return errEmptyName
 		case i > 0 && bytes.Equal(l.name, d.labels[i-1].name):
 			return fmt.Errorf("%w %.100q", errDuplicateName, l.name)
-		case !utf8.Valid(l.name) || !utf8.Valid(l.value):
-			return fmt.Errorf("%w: %.100q=%.100q", errNotUTF8, l.name, l.value)
 		case len(l.value) == 0:
 			d.found.EmptyValues++
 			continue
@@ -172,10 +170,45 @@ func (d *decoder) buildKey() error {
 	if !named {
 		return errNoName
 	}
+	if isASCII(d.key) { // the usual case, at a fraction of the cost
+		return nil
+	}
+	for _, l := range d.labels {
+		if !utf8.Valid(l.name) || !utf8.Valid(l.value) {
+			return fmt.Errorf("%w: %.100q=%.100q", errNotUTF8, l.name, l.value)
+		}
+	}
 	return nil
 }
 
+func (d *decoder) sorted() bool {
+	for i := 1; i < len(d.labels); i++ {
+		if string(d.labels[i-1].name) > string(d.labels[i].name) {
+			return false
+		}
+	}
+	return true
+}
+
+func isASCII(b []byte) bool {
+	const high = 0x8080808080808080
+	for ; len(b) >= 8; b = b[8:] {
+		if binary.LittleEndian.Uint64(b)&high != 0 {
+			return false
+		}
+	}
+	for _, c := range b {
+		if c >= 0x80 {
+			return false
+		}
+	}
+	return true
+}
+
 func readLabel(msg []byte) (l labelView, err error) {
+	if l, ok := readPlainLabel(msg); ok {
+		return l, nil
+	}
 	f := fields{rest: msg}
 	for f.next() {
 		if f.num > 2 {
@@ -191,6 +224,20 @@ func readLabel(msg []byte) (l labelView, err error) {
 		}
 	}
 	return l, f.err
+}
+
+// readPlainLabel reads a label as every encoder writes it: the name, then the value, with lengths of one byte, and
+// nothing else. It says no to all others; readLabel reads those.
+func readPlainLabel(msg []byte) (l labelView, ok bool) {
+	const name, value = 1<<3 | byte(wireBytes), 2<<3 | byte(wireBytes)
+	if len(msg) < 4 || msg[0] != name || msg[1] >= 0x80 {
+		return l, false
+	}
+	n := 2 + int(msg[1]) // where the value's field begins
+	if n+2 > len(msg) || msg[n] != value || msg[n+1] >= 0x80 || n+2+int(msg[n+1]) != len(msg) {
+		return l, false
+	}
+	return labelView{msg[2:n], msg[n+2:]}, true
 }
 
 func readSample(msg []byte) (tsMillis int64, bits uint64, err error) {

@@ -49,8 +49,10 @@ func (f *fields) next() bool {
 	if len(f.rest) == 0 || f.err != nil {
 		return false
 	}
-	tag, ok := f.uvarint()
-	if !ok {
+	tag, ok := uint64(f.rest[0]), true
+	if tag < 0x80 {
+		f.rest = f.rest[1:]
+	} else if tag, ok = f.uvarint(); !ok {
 		return false
 	}
 	f.num, f.typ = tag>>3, wireType(tag&7)
@@ -60,8 +62,11 @@ func (f *fields) next() bool {
 	}
 	switch f.typ {
 	case wireBytes:
-		n, ok := f.uvarint()
-		if !ok {
+		var n uint64
+		if len(f.rest) > 0 && f.rest[0] < 0x80 {
+			n = uint64(f.rest[0])
+			f.rest = f.rest[1:]
+		} else if n, ok = f.uvarint(); !ok {
 			return false
 		}
 		if n > uint64(len(f.rest)) {
@@ -95,13 +100,8 @@ func (f *fields) next() bool {
 	return true
 }
 
-// uvarint reads a varint. On failure it sets err and returns false.
+// uvarint reads a varint; next reads those of one byte itself, which are nearly all. On failure it sets err and returns false.
 func (f *fields) uvarint() (uint64, bool) {
-	if len(f.rest) > 0 && f.rest[0] < 0x80 {
-		v := uint64(f.rest[0])
-		f.rest = f.rest[1:]
-		return v, true
-	}
 	v, n := binary.Uvarint(f.rest)
 	switch {
 	case n == 0:
