@@ -1,0 +1,192 @@
+package relabel
+
+import (
+	"crypto/md5"
+	"encoding/binary"
+	"strconv"
+	"strings"
+
+	"github.com/cespare/xxhash/v2"
+)
+
+// action is what a rule does, by its name in lower case.
+type action string
+
+const (
+	actionReplace   action = "replace"
+	actionKeep      action = "keep"
+	actionDrop      action = "drop"
+	actionKeepEqual action = "keepequal"
+	actionDropEqual action = "dropequal"
+	actionHashMod   action = "hashmod"
+	actionLabelMap  action = "labelmap"
+	actionLabelDrop action = "labeldrop"
+	actionLabelKeep action = "labelkeep"
+	actionLowercase action = "lowercase"
+	actionUppercase action = "uppercase"
+)
+
+// rule is a compiled rule, immutable after compileRule. Its actions read the source labels' values, joined by the
+// separator; a label that is absent counts as empty.
+type rule struct {
+	run     func(*rule, *Labels) bool // the action; it reports whether the set is kept
+	source  []string
+	sep     string
+	pattern pattern
+	target  template // without references, but for replace
+	// replacement is for replace and labelmap.
+	replacement template
+	modulus     uint64
+	hash        Hash
+}
+
+func (r *rule) apply(ls *Labels) bool { return r.run(r, ls) }
+
+// runOf maps an action to what does it; nil if there is no such action.
+func runOf(a action) func(*rule, *Labels) bool {
+	switch a {
+	case actionReplace:
+		return (*rule).replace
+	case actionKeep:
+		return (*rule).keep
+	case actionDrop:
+		return (*rule).drop
+	case actionKeepEqual:
+		return (*rule).keepEqual
+	case actionDropEqual:
+		return (*rule).dropEqual
+	case actionHashMod:
+		return (*rule).hashMod
+	case actionLabelMap:
+		return (*rule).labelMap
+	case actionLabelDrop:
+		return (*rule).labelDrop
+	case actionLabelKeep:
+		return (*rule).labelKeep
+	case actionLowercase:
+		return (*rule).lowercase
+	case actionUppercase:
+		return (*rule).uppercase
+	}
+	return nil
+}
+
+func (r *rule) keep(ls *Labels) bool { return r.pattern.match(ls.join(r.source, r.sep)) }
+func (r *rule) drop(ls *Labels) bool { return !r.pattern.match(ls.join(r.source, r.sep)) }
+
+func (r *rule) keepEqual(ls *Labels) bool {
+	return ls.join(r.source, r.sep).s == ls.Get(r.target.lit)
+}
+
+func (r *rule) dropEqual(ls *Labels) bool {
+	return ls.join(r.source, r.sep).s != ls.Get(r.target.lit)
+}
+
+// replace sets the target to the expanded replacement if the pattern matches. An empty result deletes the target; a
+// target which expands to no valid name leaves the set as it was.
+func (r *rule) replace(ls *Labels) bool {
+	sub := ls.join(r.source, r.sep)
+	if r.target.constant() && r.replacement.constant() {
+		if r.pattern.match(sub) {
+			ls.Set(r.target.lit, r.replacement.lit)
+		}
+		return true
+	}
+	var space groupSpace
+	groups := r.pattern.find(sub, &space)
+	if groups == nil {
+		return true
+	}
+	target := r.target.lit
+	if !r.target.constant() {
+		// Few rules make names: these may cost an allocation.
+		target = string(r.target.appendTo(nil, sub.s, groups))
+		if !validName(target) {
+			return true
+		}
+	}
+	if g, ok := r.replacement.single(); ok {
+		if from := groups[2*g]; from >= 0 {
+			ls.assign(target, sub, from, groups[2*g+1])
+		} else {
+			ls.Del(target)
+		}
+		return true
+	}
+	ls.out = r.replacement.appendTo(ls.out[:0], sub.s, groups)
+	ls.setBytes(target, ls.out)
+	return true
+}
+
+func (r *rule) hashMod(ls *Labels) bool {
+	ls.joined = ls.appendJoined(ls.joined[:0], r.source, r.sep)
+	var h uint64
+	if r.hash == HashXXHash {
+		h = xxhash.Sum64(ls.joined)
+	} else {
+		sum := md5.Sum(ls.joined)
+		h = binary.BigEndian.Uint64(sum[8:])
+	}
+	ls.out = strconv.AppendUint(ls.out[:0], h%r.modulus, 10)
+	ls.setBytes(r.target.lit, ls.out)
+	return true
+}
+
+// labelMap copies each label whose name matches to the name that the replacement makes of it. It looks at the set as it
+// was before the rule.
+func (r *rule) labelMap(ls *Labels) bool {
+	first := 0
+	for ; first < len(ls.L); first++ {
+		if r.pattern.match(subject{s: ls.L[first].Name}) {
+			break
+		}
+	}
+	ls.snapshot = append(ls.snapshot[:0], ls.L[first:]...)
+	for i := range ls.snapshot {
+		l := &ls.snapshot[i]
+		if l.Value == "" || i > 0 && !r.pattern.match(subject{s: l.Name}) {
+			continue
+		}
+		ls.Set(r.mapName(l.Name), l.Value)
+	}
+	return true
+}
+
+// mapName returns what a labelmap rule makes of a name which the pattern matches.
+func (r *rule) mapName(name string) string {
+	if r.pattern.unanchored {
+		return r.pattern.re.ReplaceAllString(name, r.pattern.unanchoredReplacement)
+	}
+	if r.replacement.constant() {
+		return r.replacement.lit
+	}
+	var space groupSpace
+	groups := r.pattern.find(subject{s: name}, &space)
+	if g, ok := r.replacement.single(); ok {
+		if from := groups[2*g]; from >= 0 {
+			return name[from:groups[2*g+1]]
+		}
+		return ""
+	}
+	return string(r.replacement.appendTo(nil, name, groups))
+}
+
+func (r *rule) labelDrop(ls *Labels) bool { ls.deleteIf(&r.pattern, true); return true }
+func (r *rule) labelKeep(ls *Labels) bool { ls.deleteIf(&r.pattern, false); return true }
+
+func (r *rule) lowercase(ls *Labels) bool { return r.mapValue(ls, strings.ToLower) }
+func (r *rule) uppercase(ls *Labels) bool { return r.mapValue(ls, strings.ToUpper) }
+
+// mapValue sets the target to f of the source. f may return its argument.
+func (r *rule) mapValue(ls *Labels, f func(string) string) bool {
+	sub := ls.join(r.source, r.sep)
+	v := f(sub.s)
+	if sub.b != nil {
+		// v may be a view of scratch memory.
+		ls.out = append(ls.out[:0], v...)
+		ls.setBytes(r.target.lit, ls.out)
+		return true
+	}
+	ls.Set(r.target.lit, v)
+	return true
+}

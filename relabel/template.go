@@ -1,0 +1,131 @@
+package relabel
+
+import (
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// template is a text with references to groups of a regular expression, `$1`, `${1}`, `$name` or `${name}`, compiled
+// from the form that regexp.Expand understands. It means what Expand makes of it.
+type template struct {
+	lit   string // the whole text, when parts is nil
+	parts []part
+}
+
+// part is a literal, or when group is not negative, a reference.
+type part struct {
+	lit   string
+	group int
+}
+
+// compileTemplate compiles text. names are the names of the groups by number, that of the whole match included.
+// References to groups that there are not stand for nothing.
+func compileTemplate(text string, names []string) template {
+	var t template
+	var lit strings.Builder
+	flush := func() {
+		if lit.Len() > 0 {
+			t.parts = append(t.parts, part{lit: lit.String(), group: -1})
+			lit.Reset()
+		}
+	}
+	for {
+		before, after, ok := strings.Cut(text, "$")
+		lit.WriteString(before)
+		if !ok {
+			break
+		}
+		if strings.HasPrefix(after, "$") {
+			lit.WriteByte('$')
+			text = after[1:]
+			continue
+		}
+		name, rest, ok := cutReference(after)
+		if !ok {
+			lit.WriteByte('$')
+			text = after
+			continue
+		}
+		text = rest
+		if group := groupIndex(name, names); group >= 0 {
+			flush()
+			t.parts = append(t.parts, part{group: group})
+		}
+	}
+	if len(t.parts) == 0 {
+		return template{lit: lit.String()}
+	}
+	flush()
+	return t
+}
+
+// cutReference cuts the reference off text, which followed a dollar sign.
+func cutReference(text string) (name, rest string, ok bool) {
+	text, braced := strings.CutPrefix(text, "{")
+	end := 0
+	for end < len(text) {
+		r, size := utf8.DecodeRuneInString(text[end:])
+		if r != '_' && !unicode.IsLetter(r) && !unicode.IsDigit(r) {
+			break
+		}
+		end += size
+	}
+	name, rest = text[:end], text[end:]
+	if name == "" {
+		return "", "", false
+	}
+	if braced {
+		if rest, ok = strings.CutPrefix(rest, "}"); !ok {
+			return "", "", false
+		}
+	}
+	return name, rest, true
+}
+
+// groupIndex returns the number of the group that a reference means, or -1. Up to nine ASCII digits are a number, unless
+// they have a leading zero.
+func groupIndex(name string, names []string) int {
+	if name == "0" || name[0] != '0' && len(name) <= 9 && strings.Trim(name, "0123456789") == "" {
+		n, err := strconv.Atoi(name)
+		if err != nil || n >= len(names) {
+			return -1
+		}
+		return n
+	}
+	for i, n := range names {
+		if n == name {
+			return i
+		}
+	}
+	return -1
+}
+
+// constant reports whether the template refers to no group; lit is then its text.
+func (t *template) constant() bool { return t.parts == nil }
+
+// single returns the group when the template is nothing but a reference to it.
+func (t *template) single() (group int, ok bool) {
+	if len(t.parts) == 1 && t.parts[0].group >= 0 {
+		return t.parts[0].group, true
+	}
+	return 0, false
+}
+
+// appendTo appends the template's text to b, with references replaced by parts of s. groups holds the groups' bounds as
+// regexp returns them.
+func (t *template) appendTo(b []byte, s string, groups []int) []byte {
+	if t.constant() {
+		return append(b, t.lit...)
+	}
+	for i := range t.parts {
+		p := &t.parts[i]
+		if p.group < 0 {
+			b = append(b, p.lit...)
+		} else if from := groups[2*p.group]; from >= 0 {
+			b = append(b, s[from:groups[2*p.group+1]]...)
+		}
+	}
+	return b
+}
