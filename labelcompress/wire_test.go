@@ -1,0 +1,78 @@
+package labelcompress
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// decodeLabel is the obvious decoder of the labels field of a TimeSeries message: one pass over protobuf fields.
+func decodeLabel(wire []byte) (name, value string, err error) {
+	fields := func(b []byte, f func(num uint64, text []byte)) error {
+		for len(b) > 0 {
+			tag, n := binary.Uvarint(b)
+			if n <= 0 || tag&7 != 2 {
+				return fmt.Errorf("bad tag in % x", b)
+			}
+			b = b[n:]
+			size, n := binary.Uvarint(b)
+			if n <= 0 || uint64(len(b)-n) < size {
+				return errors.New("bad length")
+			}
+			f(tag>>3, b[n:n+int(size)])
+			b = b[n+int(size):]
+		}
+		return nil
+	}
+	labels := 0
+	err = fields(wire, func(num uint64, message []byte) {
+		labels++
+		seen := [3]int{}
+		ferr := fields(message, func(num uint64, text []byte) {
+			switch num {
+			case 1:
+				name = string(text)
+			case 2:
+				value = string(text)
+			default:
+				num = 0
+			}
+			seen[num]++
+		})
+		if ferr != nil || num != 1 || seen != [3]int{0, 1, 1} {
+			labels = -1 << 20
+		}
+	})
+	if err == nil && labels != 1 {
+		err = fmt.Errorf("not one label: % x", wire)
+	}
+	return name, value, err
+}
+
+func FuzzWireRoundTrip(f *testing.F) {
+	for _, seed := range [][2]string{
+		{"", ""}, {"a", "b"}, {"__name__", "node_cpu_seconds_total"}, {"le", "+Inf"}, {"path", "/a\nb\"\\"},
+		{"n", strings.Repeat("v", 121)}, {"n", strings.Repeat("v", 122)}, {"n", strings.Repeat("v", 127)}, {"n", strings.Repeat("v", 128)},
+		{strings.Repeat("n", 200), strings.Repeat("v", 20_000)}, {"utf-8", "ü\xff\x00"},
+	} {
+		f.Add(seed[0], seed[1])
+	}
+	f.Fuzz(func(t *testing.T, name, value string) {
+		d := New(Options{})
+		mustIntern(t, d, value, name) // a neighbour, mirrored
+		r := mustIntern(t, d, name, value)
+		if again, err := d.Intern([]byte(name), []byte(value)); again != r || err != nil {
+			t.Errorf("Intern(%q, %q) = %d, %v, want %d", name, value, again, err, r)
+		}
+		wire := d.Wire(r)
+		if n, v, err := decodeLabel(wire); err != nil || n != name || v != value {
+			t.Errorf("Wire decodes to %q, %q, %v, want %q, %q", n, v, err, name, value)
+		}
+		if len(wire) != wireBytes(len(name), len(value)) || cap(wire) != len(wire) {
+			t.Errorf("len, cap of Wire = %d, %d, want %d", len(wire), cap(wire), wireBytes(len(name), len(value)))
+		}
+		wantLabel(t, d, r, name, value)
+	})
+}
