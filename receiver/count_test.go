@@ -2,6 +2,7 @@ package receiver
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -9,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"scraper/internal/alloctest"
 )
 
 func TestCountOnly(t *testing.T) {
@@ -72,6 +75,18 @@ func TestChecksum(t *testing.T) {
 		}
 		seen[sum] = name
 	}
+}
+
+// Counting costs a sender's machine no garbage.
+func TestCountingAllocatesNothing(t *testing.T) {
+	block, _ := benchmarkBody()
+	s := &scratch{body: block}
+	r := newReceiver(t, Options{CountOnly: true, CountPerSeries: true})
+	alloctest.WantAllocs(t, 0, func() {
+		if err := errors.Join(s.decompress(r.opts.MaxDecodedBytes), r.take(s)); err != nil {
+			t.Fatal(err)
+		}
+	})
 }
 
 // benchmarkBody is one block of a sender: 10 labels per series, one sample each.

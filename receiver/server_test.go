@@ -131,6 +131,7 @@ func TestRunEndsHangingRequests(t *testing.T) {
 	ran := make(chan error, 1)
 	go func() { ran <- srv.Run(ctx) }()
 	client := &http.Client{Transport: &http.Transport{}}
+	defer client.CloseIdleConnections()
 	posted := make(chan error, 1)
 	go func() {
 		_, err := post(t.Context(), client, srv.WriteURL(), []byte("x"))
