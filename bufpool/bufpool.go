@@ -105,7 +105,8 @@ type Pool struct {
 
 	over      class        // counts what is larger than the largest class; never keeps anything
 	idleBytes atomic.Int64 // in all classes; never above maxIdleBytes
-	check     poolCheck
+	//lint:ignore U1000 used in checked builds
+	check poolCheck
 }
 
 // New returns an empty pool.

@@ -6,6 +6,7 @@ package bufpool
 const Checked = false
 
 type (
+	//lint:ignore U1000 used in checked builds
 	poolCheck struct{}
 	bufCheck  struct{}
 )

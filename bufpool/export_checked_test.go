@@ -9,7 +9,8 @@ package bufpool
 func (p *Pool) WriteLate(mem []byte, at int) {
 	for _, e := range p.check.quarantine {
 		e.filled.Lock()
-		e.filled.Unlock() //nolint:staticcheck // joins the goroutine which unlocks it
+		//lint:ignore SA2001 joins the goroutine which unlocks it first
+		e.filled.Unlock()
 	}
 	mem[at] ^= 0xFF
 }
