@@ -1,0 +1,104 @@
+# What people and CI run. `make test` is all that has to pass before a change is merged; it needs Go, and says what else
+# it would like.
+
+GO ?= go
+SHELL := /bin/bash
+
+# Tools are built from source at these versions by `go run`, so that nobody has to install them.
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOLANGCI    := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
+BENCHSTAT   := golang.org/x/perf/cmd/benchstat@v0.0.0-20260908200009-22c9c6c9d4da
+
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+
+# The race detector needs a C compiler. Without one the checked buffers still find most of what it would.
+HAVE_CC := $(shell command -v $$($(GO) env CC) >/dev/null 2>&1 && echo yes)
+ifeq ($(HAVE_CC),yes)
+RACE := -race
+else
+RACE := -tags bufcheck
+endif
+
+# All packages of the module but the end-to-end suite, which has a target of its own.
+PACKAGES = $$($(GO) list ./... | grep -v '/e2e$$')
+# Those which pass pooled buffers around.
+BUFFERED = $$($(GO) list -f '{{.ImportPath}} {{join .Deps " "}}' ./... | grep -v '^scraper/e2e ' | awk '/scraper\/bufpool/ {print $$1}')
+
+FUZZ_RUNS   ?= 200000
+BENCH_TIME  ?= 1s
+BENCH_COUNT ?= 6
+
+.PHONY: build
+build: ## one static binary, ./scraper
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o scraper ./cmd/scraper
+
+.PHONY: test
+test: format vet unit checked conformance e2e staticcheck ## everything that must pass
+
+.PHONY: format
+format:
+	@bad=$$(gofmt -l .); if [ -n "$$bad" ]; then echo "run gofmt -w on:"; echo "$$bad"; exit 1; fi
+
+.PHONY: vet
+vet:
+	$(GO) vet ./...
+	$(GO) vet -tags 'bufcheck purego' ./...
+
+.PHONY: unit
+unit: ## unit tests with the race detector
+ifneq ($(HAVE_CC),yes)
+	@echo "there is no C compiler: testing with -tags bufcheck, without the race detector"
+endif
+	$(GO) test $(RACE) -timeout 10m $(PACKAGES)
+
+.PHONY: checked
+checked: ## packages with pooled buffers, checked, at full speed
+	$(GO) test -short -tags bufcheck -timeout 5m $(BUFFERED)
+
+.PHONY: conformance
+conformance: ## against the code of others, in a module of its own
+	@if [ -f conformance/go.mod ]; then cd conformance && $(GO) vet ./... && $(GO) test -timeout 5m ./...; fi
+
+.PHONY: e2e
+e2e: ## end to end, with programs of others
+	@e2e/install.sh
+	@if ls e2e/*.go >/dev/null 2>&1; then $(GO) test -count=1 -timeout 5m ./e2e; fi
+
+.PHONY: staticcheck
+staticcheck: ## skipped where the network does not give it
+	@if timeout 300 $(GO) run $(STATICCHECK) -version >/dev/null 2>&1; then \
+		echo "staticcheck ./..." && \
+		$(GO) run $(STATICCHECK) ./... && $(GO) run $(STATICCHECK) -tags bufcheck ./...; \
+	else \
+		echo "$(STATICCHECK) cannot be had here: skipped"; \
+	fi
+
+.PHONY: lint
+lint: format vet staticcheck ## all linters; needs a network
+	$(GO) mod tidy -diff
+	$(GO) run $(GOLANGCI) run
+	$(GO) run $(GOVULNCHECK) ./...
+
+.PHONY: fuzz
+fuzz: ## each fuzz target, FUZZ_RUNS inputs
+	@set -e; for file in $$(grep -rl --include='*_test.go' '^func Fuzz' . | sort); do \
+		for target in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' $$file); do \
+			echo "$$file $$target"; \
+			(cd $$(dirname $$file) && $(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZ_RUNS)x .); \
+		done; \
+	done
+
+.PHONY: bench-unit
+bench-unit: ## benchmarks of the packages; compare two runs with benchstat
+	@set -o pipefail; $(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCH_TIME) -count $(BENCH_COUNT) $(PACKAGES) | tee bench-unit.out
+	$(GO) run $(BENCHSTAT) bench-unit.out
+
+.PHONY: clean
+clean:
+	rm -f scraper bench-unit.out
+	rm -rf scraper-data scraper-queue
+
+.PHONY: help
+help:
+	@sed -n 's/^\([a-z0-9-]*\):[^#]*## /\1\t/p' Makefile | expand -t 14
