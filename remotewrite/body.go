@@ -1,0 +1,134 @@
+package remotewrite
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"sync"
+)
+
+// errBodyClosed is what a transport gets which reads on after it closed the body.
+var errBodyClosed = errors.New("remotewrite: read of a closed request body")
+
+// errBlockGone is what a transport gets which asks for the body again when the request is long over.
+var errBlockGone = errors.New("remotewrite: the request's block is gone")
+
+// body reads a block for one attempt at one request.
+//
+// A transport may read and close a request's body after it has returned, from another goroutine. So every attempt has
+// a body of its own, which holds the block until it is closed; a Read copies under the lock that Close takes, so after
+// Close nobody is on the block's memory, and nobody gets there again. There is no WriteTo, which would hand memory out.
+type body struct {
+	owner *bodies
+
+	mu       sync.Mutex
+	blk      *block // nil once closed
+	seg, off int
+}
+
+// Read implements io.Reader.
+func (r *body) Read(p []byte) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.blk == nil {
+		return 0, errBodyClosed
+	}
+	n := 0
+	for n < len(p) {
+		var view []byte
+		view, r.seg, r.off = r.blk.part(r.seg, r.off)
+		if len(view) == 0 {
+			if n == 0 {
+				return 0, io.EOF
+			}
+			break
+		}
+		c := copy(p[n:], view)
+		n += c
+		r.off += c
+	}
+	return n, nil
+}
+
+// Close gives up the body's hold on the block. It may be called more than once.
+func (r *body) Close() error {
+	r.mu.Lock()
+	blk := r.blk
+	r.blk = nil
+	r.mu.Unlock()
+	if blk == nil {
+		return nil
+	}
+	r.owner.forget(r)
+	blk.release()
+	return nil
+}
+
+// bodies knows all open bodies of a destination. A transport which answers early closes the body when it gets to it; one
+// which breaks its contract never does. Close ends that, so that no block is out when its destination is gone.
+type bodies struct {
+	mu   sync.Mutex
+	open map[*body]struct{}
+}
+
+// newBody returns a body over blk, with a hold of its own; or false if the block is gone.
+func (s *bodies) newBody(blk *block) (*body, bool) {
+	if !blk.tryRetain() {
+		return nil, false
+	}
+	r := &body{owner: s, blk: blk}
+	s.mu.Lock()
+	if s.open == nil {
+		s.open = make(map[*body]struct{})
+	}
+	s.open[r] = struct{}{}
+	s.mu.Unlock()
+	return r, true
+}
+
+func (s *bodies) forget(r *body) {
+	s.mu.Lock()
+	delete(s.open, r)
+	s.mu.Unlock()
+}
+
+// count is the number of bodies which are not closed.
+func (s *bodies) count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.open)
+}
+
+// close closes what is open. Who reads on gets an error.
+func (s *bodies) close() {
+	s.mu.Lock()
+	open := make([]*body, 0, len(s.open))
+	for r := range s.open {
+		open = append(open, r)
+	}
+	s.mu.Unlock()
+	for _, r := range open {
+		r.Close()
+	}
+}
+
+// attach makes blk the body of req. Again, if not nil, is called when the transport sends the body once more by itself.
+func (s *bodies) attach(req *http.Request, blk *block, again func()) error {
+	first, ok := s.newBody(blk)
+	if !ok {
+		return errBlockGone
+	}
+	req.Body = first
+	req.ContentLength = int64(blk.bytes)
+	req.GetBody = func() (io.ReadCloser, error) {
+		r, ok := s.newBody(blk)
+		if !ok {
+			return nil, errBlockGone
+		}
+		if again != nil {
+			again()
+		}
+		return r, nil
+	}
+	return nil
+}

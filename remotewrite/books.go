@@ -1,0 +1,64 @@
+package remotewrite
+
+import "fmt"
+
+// Books is what became of the samples that were committed to one destination, in samples.
+//
+// They balance: Committed = Acknowledged + Refused + all of Dropped + Pending, in every snapshot.
+type Books struct {
+	Committed    uint64 // taken over from batches
+	Acknowledged uint64 // the receiver said that it has them
+	Refused      uint64 // the receiver said that it will never take them
+	Dropped      DroppedBooks
+	Pending      uint64 // in open blocks, in the queue, or on their way
+	// Resent counts samples as often as they were sent again. They are in no sum.
+	Resent uint64
+}
+
+// DroppedBooks is what was dropped, by reason.
+type DroppedBooks struct {
+	Relabeled   uint64 // by the destination's own rules
+	TooLarge    uint64 // a single series exceeds a block
+	QueueFull   uint64 // the oldest, when the queue's bound was reached
+	Conflict    uint64 // the receiver answered 409
+	Unsupported uint64 // the receiver does not speak the protocol
+	Unreadable  uint64 // the queue could not give back what it was given
+	Shutdown    uint64 // left over when the time to stop was over
+	Removed     uint64 // left over when the destination's time to drain was over
+}
+
+// Total is the sum over all reasons.
+func (d DroppedBooks) Total() uint64 {
+	return d.Relabeled + d.TooLarge + d.QueueFull + d.Conflict + d.Unsupported + d.Unreadable + d.Shutdown + d.Removed
+}
+
+// Unbalanced is Committed less everything that became of it: zero, or there is a bug.
+func (b Books) Unbalanced() int64 {
+	return int64(b.Committed - b.Acknowledged - b.Refused - b.Dropped.Total() - b.Pending)
+}
+
+// DestinationBooks is the books of one destination.
+type DestinationBooks struct {
+	Name string // as in DestinationStatus
+	Books
+}
+
+// Books returns the books of all destinations, each a consistent snapshot. Destinations which were removed are among
+// them until they are drained. It waits for batches which are being committed.
+func (w *Writer) Books() []DestinationBooks {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	all := make([]DestinationBooks, 0, len(w.dests)+len(w.retiring))
+	for _, d := range w.dests {
+		all = append(all, DestinationBooks{d.label, d.snapshot().books})
+	}
+	for _, d := range w.retiring {
+		all = append(all, DestinationBooks{d.label, d.snapshot().books})
+	}
+	return all
+}
+
+func (b DestinationBooks) String() string {
+	return fmt.Sprintf("%s: committed %d, acknowledged %d, refused %d, dropped %+v, pending %d, resent %d", b.Name,
+		b.Committed, b.Acknowledged, b.Refused, b.Dropped, b.Pending, b.Resent)
+}

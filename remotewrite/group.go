@@ -1,0 +1,210 @@
+package remotewrite
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"scraper/batch"
+	"scraper/labelcompress"
+	"scraper/relabel"
+)
+
+// group is destinations which receive the same blocks: nothing in their options makes a difference to what is encoded.
+// A destination with rules of its own is a group of its own.
+//
+// Its fields but the lanes' are changed with Writer.mu held for writing, when nobody commits.
+type group struct {
+	key   groupKey
+	rules *relabel.Rules // nil but for a group of one destination
+	dests []*destination
+	lanes []*lane
+}
+
+// groupKey is what makes blocks different, but for rules.
+type groupKey struct {
+	flush         time.Duration
+	maxRows       int
+	maxBlockBytes int
+}
+
+func keyOf(d Destination) groupKey {
+	return groupKey{flush: d.FlushInterval, maxRows: d.MaxRowsPerBlock, maxBlockBytes: d.MaxBlockBytes}
+}
+
+// lane is one slot of a group: its open block. What has the same slot goes through the same lane, in the order in which
+// it is committed.
+type lane struct {
+	slot     int
+	deadline atomic.Int64 // when the open block is to be closed, in Unix nanoseconds; 0 when there is none
+	bytes    atomic.Int64 // memory of the open block and of the cache
+
+	mu    sync.Mutex
+	open  builder
+	cache *relabelCache // nil without rules
+	refs  []labelcompress.Ref
+}
+
+func newGroup(key groupKey, rules *relabel.Rules, o Options, account *atomic.Int64) *group {
+	g := &group{key: key, rules: rules}
+	for slot := range o.Slots {
+		l := &lane{slot: slot, open: builder{pool: o.Pool, account: account}}
+		if rules != nil {
+			l.cache = newRelabelCache(rules, o.RelabelCacheBytes/int64(o.Slots))
+		}
+		g.lanes = append(g.lanes, l)
+	}
+	return g
+}
+
+// commit encodes a batch, which it borrows, and hands the blocks that are full to the destinations. It reports what was
+// dropped, and whether there is a block now which was not open before.
+func (g *group) commit(b *batch.Batch, slot int, now time.Time) (lost batch.Dropped, opened bool) {
+	l := g.lanes[slot]
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	wasOpen := l.open.rows > 0
+	dict := b.Sets.Dict()
+	if l.cache != nil {
+		l.cache.begin(dict, now)
+	}
+	rows := 0
+	for c := b.Cursor(); c.Next(); rows++ {
+		l.refs = c.AppendLabels(l.refs[:0])
+		r := row{refs: l.refs, value: c.Value, tsMillis: c.TimestampMillis}
+		if l.cache != nil && !l.cache.apply(&r) {
+			lost.Relabeled++
+			continue
+		}
+		if !l.open.append(dict, &r, g.key.maxBlockBytes) {
+			if l.open.rows > 0 {
+				lost.QueueFull += g.closeLocked(l, now)
+			}
+			if !l.open.append(dict, &r, g.key.maxBlockBytes) {
+				lost.TooLarge++
+				continue
+			}
+		}
+		if l.open.rows >= g.key.maxRows {
+			lost.QueueFull += g.closeLocked(l, now)
+		}
+	}
+	for _, d := range g.dests {
+		d.commit(rows, lost.Relabeled, lost.TooLarge)
+	}
+	if l.open.rows == 0 {
+		l.open.discard() // a row too large may have left an empty chunk
+		l.deadline.Store(0)
+	} else if !wasOpen || l.deadline.Load() == 0 {
+		l.deadline.Store(now.Add(g.key.flush).UnixNano())
+		opened = true
+	}
+	l.accountLocked()
+	// The counts of what happened once count for each destination.
+	lost.Relabeled *= len(g.dests)
+	lost.TooLarge *= len(g.dests)
+	return lost, opened
+}
+
+// closeLocked closes the lane's open block and hands it to all destinations. It returns how many samples their queues
+// lost by it.
+func (g *group) closeLocked(l *lane, now time.Time) (evicted int) {
+	blk := l.open.close(l.slot, now)
+	l.deadline.Store(0)
+	for _, d := range g.dests {
+		evicted += d.enqueue(blk.retain())
+	}
+	blk.release()
+	return evicted
+}
+
+// flush closes the open blocks whose time has come by now, or all of them if now is zero.
+func (g *group) flush(now time.Time) {
+	for _, l := range g.lanes {
+		at := l.deadline.Load()
+		if !now.IsZero() && (at == 0 || at > now.UnixNano()) {
+			continue
+		}
+		l.mu.Lock()
+		if l.open.rows > 0 {
+			g.closeLocked(l, time.Now())
+		}
+		l.accountLocked()
+		l.mu.Unlock()
+	}
+}
+
+// next is when the next open block is to be closed, in Unix nanoseconds; 0 when there is none.
+func (g *group) next() (at int64) {
+	for _, l := range g.lanes {
+		if d := l.deadline.Load(); d != 0 && (at == 0 || d < at) {
+			at = d
+		}
+	}
+	return at
+}
+
+// turn lets the caches of results age.
+func (g *group) turn(now time.Time) {
+	for _, l := range g.lanes {
+		if l.cache == nil {
+			return
+		}
+		l.mu.Lock()
+		l.cache.turn(now)
+		l.accountLocked()
+		l.mu.Unlock()
+	}
+}
+
+// shrink gives back what can be worked out again.
+func (g *group) shrink() (released int64) {
+	for _, l := range g.lanes {
+		if l.cache == nil {
+			return released
+		}
+		l.mu.Lock()
+		released += l.cache.memory()
+		l.cache.close()
+		l.accountLocked()
+		l.mu.Unlock()
+	}
+	return released
+}
+
+// close gives back what the group holds. Nothing is open.
+func (g *group) close() {
+	for _, l := range g.lanes {
+		l.mu.Lock()
+		l.open.discard()
+		if l.cache != nil {
+			l.cache.close()
+		}
+		l.deadline.Store(0)
+		l.accountLocked()
+		l.mu.Unlock()
+	}
+}
+
+// accountLocked notes what the lane takes.
+func (l *lane) accountLocked() {
+	n := l.open.memory()
+	if l.cache != nil {
+		n += l.cache.memory()
+	}
+	l.bytes.Store(n)
+}
+
+// lockAll stops all lanes, so that nothing is committed to the group's destinations; unlock lets them go on.
+func (g *group) lockAll() (openRows, openBytes int64, unlock func()) {
+	for _, l := range g.lanes {
+		l.mu.Lock()
+		openRows += int64(l.open.rows)
+		openBytes += l.open.memory()
+	}
+	return openRows, openBytes, func() {
+		for _, l := range g.lanes {
+			l.mu.Unlock()
+		}
+	}
+}

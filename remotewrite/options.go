@@ -1,0 +1,245 @@
+package remotewrite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net"
+	"net/http"
+	"net/url"
+	"reflect"
+	"strings"
+	"time"
+
+	commoncfg "github.com/prometheus/common/config"
+
+	"scraper/bufpool"
+	"scraper/config"
+	"scraper/relabel"
+)
+
+// Options are the settings of a Writer. The zero value of each means its default.
+type Options struct {
+	// Destinations are where every committed sample goes, each of them. There may be none yet; see Apply.
+	Destinations []Destination
+	// Pool is where blocks and their buffers come from. Default: a pool of the Writer's own.
+	Pool *bufpool.Pool
+	// Logger is told about changes of state: the first failure, the recovery, samples lost. Default: nobody.
+	Logger *slog.Logger
+	// Metrics are counted into. Default: counters which nobody reads.
+	Metrics *Metrics
+	// UserAgent is sent with each request. Default: scraper.
+	UserAgent string
+	// DialContext opens connections. Default: the operating system's.
+	DialContext func(ctx context.Context, network, address string) (net.Conn, error)
+
+	// Slots is the number of lanes in which a destination receives blocks at the same time. What has the same
+	// batch.Slot stays in order. Default: 4.
+	Slots int
+	// FlushInterval is how long a sample waits at most for its block to be closed. Default: 1 s.
+	FlushInterval time.Duration
+	// MaxRowsPerBlock closes a block. Default: 10000.
+	MaxRowsPerBlock int
+	// MaxBlockBytes is the most that the body of one request holds before compression. Receivers refuse more than
+	// their own limit, 32 MiB being the smallest in wide use. Default: 8 MiB.
+	MaxBlockBytes int
+	// MaxPendingBytes bounds the memory of the blocks which wait for one destination; beyond it the oldest are dropped,
+	// and counted. Default: 64 MiB, which is about 2 million samples.
+	MaxPendingBytes int64
+	// RelabelCacheBytes bounds what a destination with rules of its own keeps of their results. Default: 8 MiB.
+	RelabelCacheBytes int64
+	// DrainTimeout bounds what Run takes to deliver what is left when it is told to stop, and likewise how long a removed
+	// destination lives on. Default: 4 s, so that a process which is told to stop is gone within 5 s.
+	DrainTimeout time.Duration
+}
+
+// Destination is a URL with its options. Destinations are values; a Writer never changes them, and nor may the caller
+// change what HTTP, Headers and Relabel refer to.
+type Destination struct {
+	// Name is the configured name. It is the destination's identity across reloads: what the identity stays the same
+	// for keeps its queue. Without a name, the URL's host and path are the identity. It is shown; never a secret.
+	Name string
+	// URL is where requests go. It may hold secrets, so it is shown nowhere.
+	URL string
+	// Headers are sent with each request to the URL's own host.
+	Headers map[string]string
+	// HTTP configures authentication, TLS, proxy and redirects. Begin with DefaultHTTP; a zero value means DefaultHTTP.
+	HTTP commoncfg.HTTPClientConfig
+	// Transport replaces what HTTP describes. It must not follow redirects.
+	Transport http.RoundTripper
+	// Timeout bounds one request, from connecting to the end of the answer. Default: 1 m.
+	Timeout time.Duration
+	// RetryMin and RetryMax bound the time between a failed request and the next. Default: 1 s and 1 m.
+	RetryMin, RetryMax time.Duration
+	// Relabel are rules for this destination alone. Nil: none, and its blocks are shared with its equals.
+	Relabel *relabel.Rules
+
+	// These replace the Options of the same name for this destination.
+	FlushInterval   time.Duration
+	MaxRowsPerBlock int
+	MaxBlockBytes   int
+	MaxPendingBytes int64
+}
+
+// DefaultHTTP is the HTTP configuration of a destination about which nothing is said: redirects are followed, and
+// HTTP/2 is off, as with Prometheus, since a slot has one request in flight and gains nothing by sharing a connection.
+func DefaultHTTP() commoncfg.HTTPClientConfig {
+	c := commoncfg.DefaultHTTPClientConfig
+	c.EnableHTTP2 = false
+	return c
+}
+
+// FromConfig returns the destination that one entry of remote_write describes.
+func FromConfig(rw *config.RemoteWrite) Destination {
+	return Destination{
+		Name:            rw.Name,
+		URL:             rw.URL,
+		Headers:         maps.Clone(rw.Headers),
+		HTTP:            rw.HTTP,
+		Timeout:         rw.Timeout,
+		RetryMin:        rw.Queue.MinBackoff,
+		RetryMax:        rw.Queue.MaxBackoff,
+		Relabel:         rw.Relabel,
+		FlushInterval:   rw.Queue.BatchSendDeadline,
+		MaxRowsPerBlock: rw.Queue.MaxSamplesPerSend,
+	}
+}
+
+func (o Options) withDefaults() (Options, error) {
+	if o.Pool == nil {
+		pool, err := bufpool.New(bufpool.Options{})
+		if err != nil {
+			return o, err
+		}
+		o.Pool = pool
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Metrics == nil {
+		o.Metrics = NewMetrics(nil)
+	}
+	def(&o.UserAgent, "scraper")
+	def(&o.Slots, 4)
+	def(&o.FlushInterval, time.Second)
+	def(&o.MaxRowsPerBlock, 10_000)
+	def(&o.MaxBlockBytes, 8<<20)
+	def(&o.MaxPendingBytes, 64<<20)
+	def(&o.RelabelCacheBytes, 8<<20)
+	def(&o.DrainTimeout, 4*time.Second)
+	return o, nil
+}
+
+func (o Options) validate() error {
+	var errs []error
+	if o.Slots < 0 || o.Slots > 1024 {
+		errs = append(errs, fmt.Errorf("Slots is %d, want 1 to 1024", o.Slots))
+	}
+	if o.DrainTimeout < 0 {
+		errs = append(errs, fmt.Errorf("DrainTimeout is %v, want a positive duration", o.DrainTimeout))
+	}
+	errs = append(errs, validateBounds(o.FlushInterval, o.MaxRowsPerBlock, o.MaxBlockBytes, o.MaxPendingBytes)...)
+	return errors.Join(errs...)
+}
+
+// maxBlockBytesLimit keeps the length of a block in the four bytes that every reader of snappy accepts, and a mistyped
+// option from taking all memory.
+const maxBlockBytesLimit = 128 << 20
+
+func validateBounds(flush time.Duration, rows, blockBytes int, pendingBytes int64) (errs []error) {
+	if flush < 0 {
+		errs = append(errs, fmt.Errorf("FlushInterval is %v, want a positive duration", flush))
+	}
+	if rows < 0 {
+		errs = append(errs, fmt.Errorf("MaxRowsPerBlock is %d, want at least 1", rows))
+	}
+	if blockBytes < 0 || blockBytes > maxBlockBytesLimit {
+		errs = append(errs, fmt.Errorf("MaxBlockBytes is %d, want 1 to %d", blockBytes, maxBlockBytesLimit))
+	}
+	if pendingBytes < 0 {
+		errs = append(errs, fmt.Errorf("MaxPendingBytes is %d, want at least 1", pendingBytes))
+	}
+	return errs
+}
+
+// withDefaults fills in what d leaves open, from o where o says it.
+func (d Destination) withDefaults(o Options) Destination {
+	if reflect.DeepEqual(d.HTTP, commoncfg.HTTPClientConfig{}) {
+		d.HTTP = DefaultHTTP()
+	}
+	def(&d.Timeout, time.Minute)
+	def(&d.RetryMin, time.Second)
+	def(&d.RetryMax, max(time.Minute, d.RetryMin))
+	if d.RetryMin > d.RetryMax { // only the maximum was given, and it is below the default minimum
+		d.RetryMin = d.RetryMax
+	}
+	def(&d.FlushInterval, o.FlushInterval)
+	def(&d.MaxRowsPerBlock, o.MaxRowsPerBlock)
+	def(&d.MaxBlockBytes, o.MaxBlockBytes)
+	def(&d.MaxPendingBytes, o.MaxPendingBytes)
+	if d.Relabel != nil && d.Relabel.Len() == 0 {
+		d.Relabel = nil
+	}
+	return d
+}
+
+// parseURL checks the destination, and returns its URL. Errors do not show it.
+func (d Destination) parseURL() (*url.URL, error) {
+	var errs []error
+	u, err := url.Parse(d.URL)
+	switch {
+	case err != nil:
+		// The error of url.Parse shows what it was given.
+		errs = append(errs, errors.New("the URL is not valid"))
+	case u.Scheme != "http" && u.Scheme != "https":
+		errs = append(errs, errors.New("the URL does not begin with http:// or https://"))
+	case u.Host == "":
+		errs = append(errs, errors.New("the URL names no host"))
+	}
+	if d.Timeout < 0 || d.RetryMin < 0 || d.RetryMax < 0 {
+		errs = append(errs, errors.New("timeout and retry intervals must not be negative"))
+	}
+	errs = append(errs, validateBounds(d.FlushInterval, d.MaxRowsPerBlock, d.MaxBlockBytes, d.MaxPendingBytes)...)
+	return u, errors.Join(errs...)
+}
+
+// identity is what makes two destinations of two configurations the same one. A changed password, query, header or
+// option does not change it.
+func (d Destination) identity(u *url.URL) string {
+	if d.Name != "" {
+		return "name " + d.Name
+	}
+	return "url " + strings.ToLower(u.Host) + u.EscapedPath()
+}
+
+// title is how the destination is shown, without its number.
+func (d Destination) title(u *url.URL) string {
+	if d.Name != "" {
+		return d.Name
+	}
+	return u.Host
+}
+
+// sameClient reports whether requests to a and b are made alike, so that connections can be kept.
+func sameClient(a, b Destination) bool {
+	// The proxy function which HTTPClientConfig caches never compares equal; but it is made in a copy, not in ours.
+	return a.URL == b.URL && a.Timeout == b.Timeout && a.RetryMin == b.RetryMin && a.RetryMax == b.RetryMax &&
+		maps.Equal(a.Headers, b.Headers) && sameTransport(a.Transport, b.Transport) && reflect.DeepEqual(a.HTTP, b.HTTP)
+}
+
+func sameTransport(a, b http.RoundTripper) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	ta, tb := reflect.TypeOf(a), reflect.TypeOf(b)
+	return ta == tb && ta.Comparable() && a == b
+}
+
+func def[T comparable](v *T, d T) {
+	var zero T
+	if *v == zero {
+		*v = d
+	}
+}

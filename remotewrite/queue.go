@@ -1,0 +1,216 @@
+package remotewrite
+
+import "time"
+
+// queue keeps a destination's blocks from when they are closed until they are settled.
+//
+// Blocks of a slot are handed out in the order in which they were appended, one at a time. The order of calls for a slot
+// is: next, then load, then ack, then next again. A block which was handed out stays in the queue until ack.
+//
+// A queue is called with its destination's lock held, except for load; so all but load are quick.
+type queue interface {
+	// append adds a block. It takes ownership of one hold on it. Beyond the queue's bound the oldest blocks which are not
+	// handed out go; what is returned was lost that way, and may be the new block itself.
+	append(b *block) (evicted lost)
+	// next hands out the oldest block of a slot, or reports that there is none.
+	next(slot int) (record, bool)
+	// load returns the block of a record which is handed out, with a hold for the caller.
+	load(r record) (*block, error)
+	// ack removes a block which is handed out.
+	ack(r record)
+	// setLimit changes the bound, in bytes, which holds from the next append on.
+	setLimit(bytes int64)
+	// stats says what is in the queue, including what is handed out.
+	stats() queueStats
+	// close gives up what is left, and says what it was.
+	close() lost
+}
+
+// record is a block's entry in a queue.
+type record struct {
+	seq    uint64 // grows with each append to this queue; never reused
+	slot   int
+	rows   int
+	bytes  int // compressed
+	minTS  int64
+	maxTS  int64
+	closed time.Time // when the block was closed
+	blk    *block    // where the queue is in memory; the queue's hold on it
+}
+
+// lost counts what a queue gave up.
+type lost struct {
+	blocks  int
+	samples int
+	bytes   int64
+}
+
+func (l *lost) add(b *block) {
+	l.blocks++
+	l.samples += b.rows
+	l.bytes += int64(b.bytes)
+}
+
+// queueStats is a snapshot of a queue.
+type queueStats struct {
+	blocks   int
+	samples  int64
+	bytes    int64 // compressed
+	memBytes int64 // memory that it holds, which it may share with other queues
+	oldest   time.Time
+}
+
+// memQueue is a queue in memory.
+type memQueue struct {
+	limit int64
+	seq   uint64
+	slots []memSlot
+	now   queueStats // but for oldest
+}
+
+// memSlot is the blocks of one slot, oldest first, in a ring.
+type memSlot struct {
+	ring []memEntry // its length is a power of two
+	head int
+	n    int
+	out  bool // the oldest one is handed out
+}
+
+type memEntry struct {
+	seq uint64
+	blk *block
+}
+
+// entryBytes is what a block weighs in a queue beside its payload. Without it, a backlog of tiny blocks would be free.
+const entryBytes = 320
+
+func newMemQueue(slots int, limit int64) *memQueue {
+	return &memQueue{limit: limit, slots: make([]memSlot, slots)}
+}
+
+func (q *memQueue) append(b *block) (evicted lost) {
+	q.seq++
+	q.slots[b.slot].push(memEntry{q.seq, b})
+	q.count(b, 1)
+	for q.now.memBytes > q.limit {
+		s := q.oldestWaiting()
+		if s == nil {
+			break // what is left is handed out, one block per slot
+		}
+		at := 0
+		if s.out {
+			at = 1
+		}
+		gone := s.remove(at)
+		q.count(gone, -1)
+		evicted.add(gone)
+		gone.release()
+	}
+	return evicted
+}
+
+func (q *memQueue) count(b *block, sign int64) {
+	q.now.blocks += int(sign)
+	q.now.samples += sign * int64(b.rows)
+	q.now.bytes += sign * int64(b.bytes)
+	q.now.memBytes += sign * (b.memBytes + entryBytes)
+}
+
+// oldestWaiting returns the slot with the oldest block which is not handed out, or nil.
+func (q *memQueue) oldestWaiting() (oldest *memSlot) {
+	var best uint64
+	for i := range q.slots {
+		s := &q.slots[i]
+		at := 0
+		if s.out {
+			at = 1
+		}
+		if at < s.n {
+			if e := s.at(at); oldest == nil || e.seq < best {
+				oldest, best = s, e.seq
+			}
+		}
+	}
+	return oldest
+}
+
+func (q *memQueue) next(slot int) (record, bool) {
+	s := &q.slots[slot]
+	if s.n == 0 || s.out {
+		return record{}, false
+	}
+	s.out = true
+	e := s.at(0)
+	b := e.blk
+	return record{seq: e.seq, slot: slot, rows: b.rows, bytes: b.bytes, minTS: b.minTS, maxTS: b.maxTS, closed: b.closed, blk: b}, true
+}
+
+// load may run beside the other methods: a block which is handed out stays until ack.
+func (q *memQueue) load(r record) (*block, error) { return r.blk.retain(), nil }
+
+func (q *memQueue) ack(r record) {
+	s := &q.slots[r.slot]
+	s.out = false
+	b := s.remove(0)
+	q.count(b, -1)
+	b.release()
+}
+
+func (q *memQueue) setLimit(bytes int64) { q.limit = bytes }
+
+func (q *memQueue) stats() queueStats {
+	st := q.now
+	for i := range q.slots {
+		if s := &q.slots[i]; s.n > 0 {
+			if t := s.at(0).blk.closed; st.oldest.IsZero() || t.Before(st.oldest) {
+				st.oldest = t
+			}
+		}
+	}
+	return st
+}
+
+func (q *memQueue) close() (left lost) {
+	for i := range q.slots {
+		for s := &q.slots[i]; s.n > 0; {
+			b := s.remove(0)
+			q.count(b, -1)
+			left.add(b)
+			b.release()
+		}
+	}
+	return left
+}
+
+func (s *memSlot) at(i int) *memEntry { return &s.ring[(s.head+i)&(len(s.ring)-1)] }
+
+func (s *memSlot) push(e memEntry) {
+	if s.n == len(s.ring) {
+		s.resize(max(8, 2*s.n))
+	}
+	s.n++
+	*s.at(s.n - 1) = e
+}
+
+// remove takes out the block at i, which is 0 or 1.
+func (s *memSlot) remove(i int) *block {
+	b := s.at(i).blk
+	if i == 1 {
+		*s.at(1) = *s.at(0)
+	}
+	*s.at(0) = memEntry{}
+	s.head = (s.head + 1) & (len(s.ring) - 1)
+	s.n--
+	if len(s.ring) > 64 && s.n < len(s.ring)/4 { // a backlog is over
+		s.resize(len(s.ring) / 2)
+	}
+	return b
+}
+
+func (s *memSlot) resize(n int) {
+	ring := make([]memEntry, n)
+	for i := range s.n {
+		ring[i] = *s.at(i)
+	}
+	s.ring, s.head = ring, 0
+}

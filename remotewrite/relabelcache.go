@@ -1,0 +1,266 @@
+package remotewrite
+
+import (
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"scraper/labelcompress"
+	"scraper/relabel"
+)
+
+const (
+	// cacheAge is how long a generation of results is current. Results which are not used for two generations go, and
+	// with them the dictionary's labels that they hold. Longer, and the labels of series which are gone stay; shorter, and
+	// series which are scraped every few minutes are relabeled each time.
+	cacheAge = 2 * time.Minute
+	// cacheSlab is the number of references in a slab, 16 KiB. What has more than that is not cached.
+	cacheSlab = 4 << 10
+	// cacheEntryBytes is what a result takes in the map, by measurement of Go's maps at their usual load.
+	cacheEntryBytes = 40
+	// cacheReleases is how many references of an old generation are given back per call, so that no batch waits for all.
+	cacheReleases = 4096
+)
+
+// relabelCache remembers what a destination's rules make of label sets. It belongs to a lane, whose lock guards it.
+//
+// A label set is its references, sorted by name. The cache holds the references of what it knows, the label sets as well
+// as the results, so a reference in it never comes to mean another label. It is bounded: when a generation is full, what is
+// not in it is worked out each time, which is slower and no different.
+type relabelCache struct {
+	rules    *relabel.Rules
+	maxBytes int64 // of each of the two generations
+	seed     uint64
+
+	dict      *labelcompress.Dict // what the references belong to
+	cur, prev generation
+	dying     [][]labelcompress.Ref
+	turned    time.Time
+
+	labels relabel.Labels
+	text   []byte
+}
+
+// generation is results by the hash of their label set. A result lies in a slab: the label set, then what became of it.
+type generation struct {
+	entries map[uint64]cached
+	slabs   [][]labelcompress.Ref
+	bytes   int64
+}
+
+type cached struct {
+	at   uint32 // slab and place in it
+	in   uint16 // number of references of the label set
+	out  uint16 // number of references of the result, behind the label set
+	fate fate
+}
+
+// fate is what rules made of a label set.
+type fate uint8
+
+const (
+	changed fate = iota
+	unchanged
+	dropped
+)
+
+func newRelabelCache(rules *relabel.Rules, maxBytes int64) *relabelCache {
+	return &relabelCache{rules: rules, maxBytes: maxBytes / 2, seed: rand.Uint64()}
+}
+
+// apply replaces the labels of r by what the rules make of them, and reports whether the sample is kept. The references
+// of r are borrowed, and belong to the dictionary that begin was told; what replaces them is a view, valid until the next
+// call.
+func (c *relabelCache) apply(r *row) bool {
+	h := c.hash(r.refs)
+	e, slab, ok := c.cur.find(h, r.refs)
+	if !ok {
+		if e, slab, ok = c.prev.find(h, r.refs); ok {
+			in, out := slab[:e.in], slab[e.in:][:e.out]
+			if c.cur.add(h, in, out, e.fate, c.maxBytes) {
+				for _, ref := range slab[:int(e.in)+int(e.out)] {
+					c.dict.Acquire(ref)
+				}
+			}
+		}
+	}
+	if !ok {
+		return c.work(h, r)
+	}
+	switch e.fate {
+	case dropped:
+		return false
+	case changed:
+		r.refs = slab[e.in:][:e.out]
+	}
+	return true
+}
+
+// work applies the rules, and remembers the result if there is room for it.
+func (c *relabelCache) work(h uint64, r *row) bool {
+	c.text = c.text[:0]
+	for _, ref := range r.refs {
+		name, value := c.dict.Label(ref)
+		c.text = append(append(c.text, name...), value...)
+	}
+	all := string(c.text) // one allocation for all labels
+	c.labels.Reset()
+	for _, ref := range r.refs {
+		name, value := c.dict.Label(ref)
+		n, v := len(name), len(value)
+		c.labels.L = append(c.labels.L, relabel.Label{Name: all[:n], Value: all[n : n+v]})
+		all = all[n+v:]
+	}
+	kept := c.rules.Apply(&c.labels)
+	if !kept {
+		c.labels.L = c.labels.L[:0]
+	}
+	c.labels.L = slices.DeleteFunc(c.labels.L, func(l relabel.Label) bool { return l.Value == "" })
+	c.labels.Sort()
+	if out, ok := c.remember(h, r.refs, c.labels.L); ok {
+		r.refs = out
+	} else {
+		r.labels = c.labels.L
+	}
+	return len(c.labels.L) > 0
+}
+
+// remember adds a result to the current generation, and returns the references of its labels there. It reports false when
+// there is no room for it, here or in the dictionary.
+func (c *relabelCache) remember(h uint64, in []labelcompress.Ref, labels []relabel.Label) ([]labelcompress.Ref, bool) {
+	if !c.cur.fits(len(in)+len(labels), c.maxBytes) {
+		return nil, false
+	}
+	out := make([]labelcompress.Ref, 0, len(labels))
+	for _, l := range labels {
+		ref, err := c.dict.InternString(l.Name, l.Value)
+		if err != nil {
+			for _, ref := range out {
+				c.dict.Release(ref)
+			}
+			return nil, false
+		}
+		out = append(out, ref)
+	}
+	f := changed
+	switch {
+	case len(out) == 0:
+		f = dropped
+	case slices.Equal(in, out):
+		f = unchanged
+		for _, ref := range out {
+			c.dict.Release(ref) // the label set holds them too
+		}
+		out = out[:0]
+	}
+	c.cur.add(h, in, out, f, c.maxBytes)
+	for _, ref := range in {
+		c.dict.Acquire(ref)
+	}
+	if f == unchanged {
+		return in, true
+	}
+	return out, true
+}
+
+func (c *relabelCache) hash(refs []labelcompress.Ref) uint64 {
+	h := c.seed
+	for _, r := range refs {
+		h = (h ^ uint64(r)) * 0x9e3779b97f4a7c15
+		h ^= h >> 29
+	}
+	return h
+}
+
+// begin is called before a batch whose references belong to dict.
+func (c *relabelCache) begin(dict *labelcompress.Dict, now time.Time) {
+	if c.dict != dict {
+		c.close()
+		c.dict, c.turned = dict, now
+	}
+	c.turn(now)
+}
+
+// turn makes the current generation the previous one, when its time has come, and gives back some of what is older. It is
+// called now and then, whether there are batches or not.
+func (c *relabelCache) turn(now time.Time) {
+	c.release(cacheReleases)
+	if len(c.dying) > 0 || now.Sub(c.turned) < cacheAge {
+		return
+	}
+	c.dying = c.prev.slabs
+	c.prev, c.cur = c.cur, generation{}
+	c.turned = now
+}
+
+// release gives back up to about n references of generations which are over.
+func (c *relabelCache) release(n int) {
+	for n > 0 && len(c.dying) > 0 {
+		for _, ref := range c.dying[0] {
+			c.dict.Release(ref)
+		}
+		n -= len(c.dying[0])
+		c.dying[0] = nil
+		c.dying = c.dying[1:]
+	}
+}
+
+// memory is the bytes that the cache takes, without the dictionary's labels.
+func (c *relabelCache) memory() int64 {
+	return c.cur.bytes + c.prev.bytes + int64(len(c.dying))*cacheSlab*4
+}
+
+// close gives everything back. The cache may be used again.
+func (c *relabelCache) close() {
+	c.dying = slices.Concat(c.dying, c.prev.slabs, c.cur.slabs)
+	for len(c.dying) > 0 {
+		c.release(cacheReleases)
+	}
+	c.cur, c.prev, c.dying, c.dict = generation{}, generation{}, nil, nil
+	c.labels = relabel.Labels{}
+	c.text = nil
+}
+
+// find returns the entry of a label set, and its references.
+func (g *generation) find(h uint64, refs []labelcompress.Ref) (cached, []labelcompress.Ref, bool) {
+	e, ok := g.entries[h]
+	if !ok || int(e.in) != len(refs) {
+		return e, nil, false
+	}
+	slab := g.slabs[e.at/cacheSlab][e.at%cacheSlab:]
+	return e, slab, slices.Equal(slab[:e.in], refs)
+}
+
+// fits reports whether there is room for an entry with n references.
+func (g *generation) fits(n int, maxBytes int64) bool {
+	if n > cacheSlab {
+		return false
+	}
+	more := int64(cacheEntryBytes)
+	if k := len(g.slabs); k == 0 || len(g.slabs[k-1])+n > cacheSlab {
+		more += cacheSlab * 4
+	}
+	return g.bytes+more <= maxBytes
+}
+
+// add stores an entry, and reports whether there was room for it. The references are its own from then on.
+func (g *generation) add(h uint64, in, out []labelcompress.Ref, f fate, maxBytes int64) bool {
+	n := len(in) + len(out)
+	if !g.fits(n, maxBytes) {
+		return false
+	}
+	if k := len(g.slabs); k == 0 || len(g.slabs[k-1])+n > cacheSlab {
+		g.slabs = append(g.slabs, make([]labelcompress.Ref, 0, cacheSlab))
+		g.bytes += cacheSlab * 4
+	}
+	if g.entries == nil {
+		g.entries = make(map[uint64]cached)
+	}
+	k := len(g.slabs) - 1
+	at := k*cacheSlab + len(g.slabs[k])
+	g.slabs[k] = append(append(g.slabs[k], in...), out...)
+	// Of two label sets with one hash the later one stays; the references of the other go with the generation.
+	g.entries[h] = cached{at: uint32(at), in: uint16(len(in)), out: uint16(len(out)), fate: f}
+	g.bytes += cacheEntryBytes
+	return true
+}

@@ -1,0 +1,166 @@
+package remotewrite
+
+import (
+	"context"
+	"log/slog"
+	"time"
+)
+
+// sendSlot delivers the blocks of one slot, one after the other, until the destination is drained or ctx is done. That
+// there is one request in flight per slot is what keeps the samples of a series in order.
+func (d *destination) sendSlot(ctx context.Context, slot int) {
+	for {
+		r, ok := d.take(slot)
+		if !ok {
+			select {
+			case <-d.wake[slot]:
+				continue
+			case <-ctx.Done():
+				return
+			case <-d.drain:
+				// What was queued before drain was closed is visible now, and nothing follows.
+				if r, ok = d.take(slot); !ok {
+					return
+				}
+			}
+		}
+		if !d.deliver(ctx, r) {
+			return
+		}
+	}
+}
+
+// deliver sends a block until it is settled. It reports false when it gives up because there is no time left; the block
+// is in the queue then.
+func (d *destination) deliver(ctx context.Context, r record) bool {
+	blk, err := d.queue.load(r)
+	if err != nil {
+		d.settle(r, func(b *Books) { b.Dropped.Unreadable += uint64(r.rows) })
+		d.m.dropped("unreadable").Add(float64(r.rows))
+		d.losses.event("dropped a block which the queue could not read", r.rows, slog.Any("err", err))
+		return true
+	}
+	defer blk.release()
+	var wait backoff
+	for attempt := 0; ; attempt++ {
+		c := d.client.Load()
+		wait.min, wait.max = c.dest.RetryMin, c.dest.RetryMax
+		if attempt > 0 {
+			d.countRetry(r)
+		}
+		start := time.Now()
+		fail := c.send(ctx, &d.bodies, blk, attempt, func() { d.countRetry(r) })
+		d.m.duration.Observe(time.Since(start).Seconds())
+		d.m.request(fail.class()).Inc()
+		select {
+		case <-c.replaced:
+			c.closeIdle() // this request's connection was not idle when the client was replaced
+		default:
+		}
+		if fail == nil {
+			d.acknowledge(r)
+			return true
+		}
+		if ctx.Err() != nil && fail.Status == 0 {
+			return false // nobody knows what became of it; and the error would only say that we stopped
+		}
+		d.noteFailure(fail)
+		if !fail.Retryable() {
+			d.giveUp(r, fail)
+			return true
+		}
+		if !d.pause(ctx, c, &wait, fail) {
+			return false
+		}
+	}
+}
+
+// pause waits for the next attempt, and reports false when there will be none.
+func (d *destination) pause(ctx context.Context, c *client, wait *backoff, fail *sendError) bool {
+	delay := wait.next(fail.RetryAfter)
+	due := time.Now().Add(delay)
+	t := time.NewTimer(delay)
+	defer t.Stop()
+	drain := d.drain
+	select {
+	case <-drain:
+		if due.After(d.drainUntil) {
+			return false
+		}
+		drain = nil
+	default:
+	}
+	for {
+		select {
+		case <-t.C:
+			return true
+		case <-c.replaced:
+			// The new options may be the remedy.
+			wait.reset()
+			return true
+		case <-drain:
+			if fail.RetryAfter == 0 {
+				// There is little time left: try now, and go on in small steps.
+				wait.reset()
+				return true
+			}
+			if due.After(d.drainUntil) {
+				return false
+			}
+			drain = nil
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
+func (d *destination) countRetry(r record) {
+	d.mu.Lock()
+	d.health.retries++
+	d.books.Resent += uint64(r.rows)
+	d.mu.Unlock()
+	d.m.retries.Inc()
+	d.m.resent.Add(float64(r.rows))
+}
+
+func (d *destination) acknowledge(r record) {
+	d.settle(r, func(b *Books) {
+		b.Acknowledged += uint64(r.rows)
+		d.health.failing, d.health.lastError = false, ""
+		d.health.lastSent = time.Now()
+		d.health.sentBytes += uint64(r.bytes)
+		d.health.sentBlocks++
+	})
+	d.m.acknowledged.Add(float64(r.rows))
+	d.m.sentBytes.Add(float64(r.bytes))
+	d.m.sentBlocks.Inc()
+	d.requests.recovered("sending recovered")
+}
+
+func (d *destination) noteFailure(fail *sendError) {
+	d.mu.Lock()
+	d.health.failing, d.health.lastError, d.health.lastErrorAt = true, fail.Error(), time.Now()
+	d.mu.Unlock()
+	if fail.Retryable() {
+		d.requests.failed("sending failed", slog.Any("err", fail))
+	}
+}
+
+// giveUp settles a block which the receiver will not take. This is the place where a refused block is to be halved.
+func (d *destination) giveUp(r record, fail *sendError) {
+	n := uint64(r.rows)
+	switch fail.verdict() {
+	case conflict:
+		d.settle(r, func(b *Books) { b.Dropped.Conflict += n })
+		d.m.dropped("conflict").Add(float64(n))
+	case unsupported:
+		d.settle(r, func(b *Books) { b.Dropped.Unsupported += n })
+		d.m.dropped("unsupported").Add(float64(n))
+	default:
+		d.settle(r, func(b *Books) { b.Refused += n })
+		d.m.refused.Add(float64(n))
+	}
+	// The receiver answers, so what failed before does not fail any more.
+	d.requests.recovered("sending recovered")
+	d.refusals.event("receiver refused samples", r.rows, slog.Any("err", fail))
+}
