@@ -1,3 +1,21 @@
+// Package config turns a configuration file, Prometheus' or vmagent's, into typed and validated values with all
+// defaults filled in.
+//
+// It reads the union of both configuration languages; where the two contradict each other, the dialect decides. A key
+// of theirs which is not supported yet is an error, never ignored, and so is a key which nobody knows. All problems of
+// a file are reported together, each with its file and line.
+//
+// It has no side effects: Load reads one file, and nothing here starts a goroutine, opens a socket, registers a metric
+// or looks at the environment, which is passed in as a function. It does not read the files that a configuration names
+// (file_sd files, passwords, certificates), and does not relabel.
+//
+// What Load, Parse and ParseTargetGroups return is immutable, shares no memory with their arguments, and is safe for
+// concurrent use.
+//
+// Secrets are in the typed values only: neither Config.Text nor an error or a warning holds the value of a key that is
+// meant for a secret.
+//
+// Read load.go first, then decode.go for the way in which nodes become values, then job.go.
 package config
 
 import (
@@ -18,15 +36,24 @@ const (
 	Prometheus
 )
 
-// Config is one configuration file (and the files it names), checked and with all defaults filled in. It is immutable.
+// String is the dialect's name in the -promscrape.dialect flag.
+func (d Dialect) String() string {
+	if d == Prometheus {
+		return "prometheus"
+	}
+	return "vmagent"
+}
+
+// Config is one configuration file, checked and with all defaults filled in. It is immutable.
 type Config struct {
 	Dialect      Dialect
 	Global       Global
 	Jobs         []*Job // in the order of the file
 	RemoteWrites []*RemoteWrite
-	// Warnings are sentences for the log about sections which an agent does not run.
+	// Warnings are sentences for the log, each with its file and line: sections which an agent does not run, values
+	// which had to be adjusted.
 	Warnings []string
-	// Text is the file as it was read, before %{ENV} was expanded and with secrets hidden: what /config shows.
+	// Text is the file before %{ENV} was expanded, without its comments and with secrets hidden: what /config shows.
 	Text string
 }
 
@@ -35,13 +62,18 @@ type Global struct {
 	ScrapeInterval time.Duration
 	ScrapeTimeout  time.Duration
 	ExternalLabels []relabel.Label // sorted by name
+	SampleLimit    int             // 0: none; folded into the jobs
+	LabelLimit     int             // 0: none; folded into the jobs
+	MaxScrapeBytes int64           // body_size_limit; 0: the flag's value; folded into the jobs
 }
 
 // Job is one entry of scrape_configs, with the globals folded in.
+//
+// A new field has to be assigned to an aspect in Diff; a test fails until it is.
 type Job struct {
 	Name            string
 	ScrapeInterval  time.Duration
-	ScrapeTimeout   time.Duration
+	ScrapeTimeout   time.Duration // at most ScrapeInterval
 	MetricsPath     string
 	Scheme          string // http or https
 	Params          url.Values
@@ -71,14 +103,16 @@ type StaticGroup struct {
 
 // FileSD is one entry of file_sd_configs.
 type FileSD struct {
-	Files           []string      // absolute; the last path element may hold a *
+	Files           []string      // absolute when Options.BaseDir is; the last path element may hold a *
 	RefreshInterval time.Duration // 0: the flag's value
 }
 
 // RemoteWrite is one entry of remote_write.
+//
+// A new field has to be compared in Equal; a test fails until it is.
 type RemoteWrite struct {
 	URL     string
-	Name    string
+	Name    string // empty when the file gives none, else unique
 	Headers map[string]string
 	Timeout time.Duration  // remote_timeout
 	Relabel *relabel.Rules // write_relabel_configs; nil when there are none
