@@ -13,6 +13,7 @@ package memnet
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -156,7 +157,7 @@ func (Addr) Network() string { return "tcp" }
 func (a Addr) String() string { return string(a) }
 
 func opError(op string, addr net.Addr, err error) error {
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) { // callers compare it
 		return err
 	}
 	return &net.OpError{Op: op, Net: "tcp", Addr: addr, Err: err}
