@@ -249,7 +249,7 @@ var templateTests = []string{
 
 func TestTemplatesEqualExpand(t *testing.T) {
 	for _, text := range templateTests {
-		for _, expr := range []string{"(.*)", "(?P<name>.)(.*)", "(x)?(?P<name>.*)", "(?P<_>a)|(b)", "(?P<1234567890>.*)", "(?P<01>.*)", "abc"} {
+		for _, expr := range []string{"(.*)", "(?P<name>.)(.*)", "(x)?(?P<name>.*)", "(?P<_>a)|(b)", "(?P<name>a)|(?P<name>.*)", "(?P<1234567890>.*)", "(?P<01>.*)", "abc"} {
 			for _, s := range []string{"", "a", "b", "abc", "xabc"} {
 				checkTemplate(t, text, expr, s)
 			}

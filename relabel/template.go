@@ -14,10 +14,11 @@ type template struct {
 	parts []part
 }
 
-// part is a literal, or when group is not negative, a reference.
+// part is a literal, or a reference to the first of its groups that takes part in the match. Only groups that share a
+// name are more than one.
 type part struct {
-	lit   string
-	group int
+	lit    string
+	groups []int
 }
 
 // compileTemplate compiles text. names are the names of the groups by number, that of the whole match included.
@@ -27,7 +28,7 @@ func compileTemplate(text string, names []string) template {
 	var lit strings.Builder
 	flush := func() {
 		if lit.Len() > 0 {
-			t.parts = append(t.parts, part{lit: lit.String(), group: -1})
+			t.parts = append(t.parts, part{lit: lit.String()})
 			lit.Reset()
 		}
 	}
@@ -49,9 +50,9 @@ func compileTemplate(text string, names []string) template {
 			continue
 		}
 		text = rest
-		if group := groupIndex(name, names); group >= 0 {
+		if groups := groupsOf(name, names); groups != nil {
 			flush()
-			t.parts = append(t.parts, part{group: group})
+			t.parts = append(t.parts, part{groups: groups})
 		}
 	}
 	if len(t.parts) == 0 {
@@ -84,31 +85,32 @@ func cutReference(text string) (name, rest string, ok bool) {
 	return name, rest, true
 }
 
-// groupIndex returns the number of the group that a reference means, or -1. Up to nine ASCII digits are a number, unless
-// they have a leading zero.
-func groupIndex(name string, names []string) int {
+// groupsOf returns the numbers of the groups that a reference means, nil for none. Up to nine ASCII digits are a number,
+// unless they have a leading zero.
+func groupsOf(name string, names []string) []int {
 	if name == "0" || name[0] != '0' && len(name) <= 9 && strings.Trim(name, "0123456789") == "" {
 		n, err := strconv.Atoi(name)
 		if err != nil || n >= len(names) {
-			return -1
+			return nil
 		}
-		return n
+		return []int{n}
 	}
+	var groups []int
 	for i, n := range names {
 		if n == name {
-			return i
+			groups = append(groups, i)
 		}
 	}
-	return -1
+	return groups
 }
 
 // constant reports whether the template refers to no group; lit is then its text.
 func (t *template) constant() bool { return t.parts == nil }
 
-// single returns the group when the template is nothing but a reference to it.
+// single returns the group when the template is nothing but a reference to one.
 func (t *template) single() (group int, ok bool) {
-	if len(t.parts) == 1 && t.parts[0].group >= 0 {
-		return t.parts[0].group, true
+	if len(t.parts) == 1 && len(t.parts[0].groups) == 1 {
+		return t.parts[0].groups[0], true
 	}
 	return 0, false
 }
@@ -121,10 +123,12 @@ func (t *template) appendTo(b []byte, s string, groups []int) []byte {
 	}
 	for i := range t.parts {
 		p := &t.parts[i]
-		if p.group < 0 {
-			b = append(b, p.lit...)
-		} else if from := groups[2*p.group]; from >= 0 {
-			b = append(b, s[from:groups[2*p.group+1]]...)
+		b = append(b, p.lit...)
+		for _, g := range p.groups {
+			if from := groups[2*g]; from >= 0 {
+				b = append(b, s[from:groups[2*g+1]]...)
+				break
+			}
 		}
 	}
 	return b
