@@ -29,7 +29,10 @@ func funcs() template.FuncMap {
 
 // quote writes a label's value as the exposition format does.
 func quote(v string) string {
-	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`, "\r", `\r`).Replace(v) + `"`
+	if strings.ContainsAny(v, "\\\"\n\r") {
+		v = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`, "\r", `\r`).Replace(v)
+	}
+	return `"` + v + `"`
 }
 
 // appendLabels appends {a="1", b="2"} to dst.
@@ -128,7 +131,7 @@ func byteSize(v any) string {
 // shortDuration writes the two largest units, and of less than a minute three digits.
 func shortDuration(d time.Duration) string {
 	switch {
-	case d < 0:
+	case d <= 0:
 		return "0s"
 	case d < time.Millisecond:
 		return trimNumber(float64(d)/1e3) + "µs"
