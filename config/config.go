@@ -85,7 +85,7 @@ type Job struct {
 	MaxScrapeBytes           int64 // of the decompressed body; 0: the flag's value
 	SampleLimit              int   // 0: none
 	LabelLimit               int   // 0: none
-	HTTP                     commoncfg.HTTPClientConfig
+	HTTP                     commoncfg.HTTPClientConfig // with absolute paths; checked
 	Static                   []*StaticGroup
 	FileSD                   []*FileSD
 	Relabel                  *relabel.Rules  // of targets; nil when there are none

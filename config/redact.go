@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -96,9 +95,10 @@ type visit struct {
 	key  string
 }
 
-// secretTrees are keys below which everything may be secret.
-var secretTrees = []string{
-	"params", "headers", "http_headers", "proxy_headers", "proxy_connect_header", "endpoint_params", "claims",
+// secretTrees are keys below which everything may be secret but the keys of this many levels, which are names.
+var secretTrees = map[string]int{
+	"params": 1, "headers": 1, "proxy_headers": 1, "proxy_connect_header": 1, "endpoint_params": 1, "claims": 1,
+	"http_headers": 2,
 }
 
 // secretKey matches the keys whose value is a secret, in every section of both peers' files, the ones which are not
@@ -108,8 +108,8 @@ var secretKey = regexp.MustCompile(`(?i)(^|_)(passwords?|passwd|passphrase|secre
 // node hides what is secret in n, the value of key. What an alias repeats is hidden where it stands first.
 func (r *redactor) node(n *yaml.Node, key string) {
 	n = resolve(n)
-	if r.secret(key) {
-		r.hide(n)
+	if names, ok := r.secret(key); ok {
+		r.hide(n, names)
 		return
 	}
 	if r.visited[visit{n, key}] {
@@ -133,7 +133,7 @@ func (r *redactor) node(n *yaml.Node, key string) {
 			case name == "<<":
 				r.node(v, key)
 			case strings.HasPrefix(name, "__param_"), name == "replacement" && setsParam(n) && !isGroup(v):
-				r.hide(v)
+				r.hide(v, 0)
 			case (key == "labels" || key == "external_labels") && !strings.Contains(name, r.mark) && !strings.HasPrefix(name, "__"):
 				r.node(v, "label") // labels are public, whatever they are called
 			default:
@@ -143,19 +143,27 @@ func (r *redactor) node(n *yaml.Node, key string) {
 	}
 }
 
-// key makes the key of a mapping presentable: all keys are names.
+// key makes the key of a mapping presentable. It is a name, but what follows a colon in it is a value, for want of a
+// blank.
 func (r *redactor) key(k *yaml.Node) {
 	dropComments(k)
-	if k = resolve(k); k.Kind != yaml.ScalarNode {
-		r.hide(k)
+	k = resolve(k)
+	if k.Kind != yaml.ScalarNode {
+		r.hide(k, 0)
+	} else if name, _, ok := strings.Cut(k.Value, ":"); ok {
+		k.Value = name + ":" + hidden
 	}
 }
 
 func dropComments(n *yaml.Node) { n.HeadComment, n.LineComment, n.FootComment = "", "", "" }
 
-// secret reports whether the value of a key has to be hidden. What %{NAME} makes of a key is not known here.
-func (r *redactor) secret(key string) bool {
-	return slices.Contains(secretTrees, key) || secretKey.MatchString(key) || strings.Contains(key, r.mark)
+// secret reports whether the value of a key has to be hidden, and in how many levels of it keys are names. What %{NAME}
+// makes of a key is not known here.
+func (r *redactor) secret(key string) (names int, ok bool) {
+	if names, ok := secretTrees[key]; ok {
+		return names, true
+	}
+	return 0, secretKey.MatchString(key) || strings.Contains(key, r.mark)
 }
 
 // setsParam reports whether a relabeling rule makes a URL parameter.
@@ -175,14 +183,14 @@ func isGroup(n *yaml.Node) bool {
 	return err == nil && strings.HasPrefix(resolve(n).Value, "$")
 }
 
-// hide hides all of a tree but the keys of its mappings, which are names. What follows a colon in a key is a value, for
-// want of a blank.
-func (r *redactor) hide(n *yaml.Node) {
+// hide hides all of a tree, but the keys of its first levels of mappings.
+func (r *redactor) hide(n *yaml.Node, names int) {
 	n = resolve(n)
-	if r.visited[visit{n, hidden}] {
+	v := visit{n, fmt.Sprintf("%s %d", hidden, names)}
+	if r.visited[v] {
 		return
 	}
-	r.visited[visit{n, hidden}] = true
+	r.visited[v] = true
 	dropComments(n)
 	if n.Anchor != "" { // it may have been meant as the value: `password: &secret`
 		r.anchors++
@@ -196,17 +204,17 @@ func (r *redactor) hide(n *yaml.Node) {
 	case yaml.SequenceNode:
 		n.Tag = ""
 		for _, c := range n.Content {
-			r.hide(c)
+			r.hide(c, 0)
 		}
 	case yaml.MappingNode:
 		n.Tag = ""
 		for i := 0; i+1 < len(n.Content); i += 2 {
-			k := n.Content[i]
-			r.key(k)
-			if name, _, ok := strings.Cut(resolve(k).Value, ":"); ok {
-				resolve(k).Value = name + ":" + hidden
+			if names > 0 {
+				r.key(n.Content[i])
+			} else {
+				r.hide(n.Content[i], 0)
 			}
-			r.hide(n.Content[i+1])
+			r.hide(n.Content[i+1], max(0, names-1))
 		}
 	}
 }
@@ -238,8 +246,8 @@ func (r *redactor) scalar(n *yaml.Node, key string) {
 	}
 }
 
-// redactURL hides the user info and the values of the query of a URL, and everything before the last @: a password which
-// is not escaped may hold what would end it.
+// redactURL hides the user info and the values of the query of a URL. The user info goes up to the last @: a password
+// which is not escaped may hold what would end it. Where that cannot be told from the query, all is hidden.
 func redactURL(s string) string {
 	scheme, rest, ok := strings.Cut(s, "//")
 	if !ok {
@@ -257,10 +265,14 @@ func redactTarget(s string) string {
 }
 
 func redactAddress(s string) string {
-	if at := strings.LastIndexByte(s, '@'); at >= 0 {
-		s = hidden + s[at:]
+	at, end := strings.LastIndexByte(s, '@'), strings.IndexAny(s, "?#")
+	if end >= 0 && at > end {
+		return hidden
 	}
-	end := strings.IndexAny(s, "?#")
+	if at >= 0 {
+		s = hidden + s[at:]
+		end = strings.IndexAny(s, "?#")
+	}
 	if end < 0 {
 		return s
 	}
