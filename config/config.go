@@ -81,10 +81,10 @@ type Job struct {
 	HonorTimestamps bool
 	// TrackTimestampsStaleness sends markers for series with timestamps of their own too.
 	TrackTimestampsStaleness bool
-	EnableCompression        bool  // ask for gzip
-	MaxScrapeBytes           int64 // of the decompressed body; 0: the flag's value
-	SampleLimit              int   // 0: none
-	LabelLimit               int   // 0: none
+	EnableCompression        bool                       // ask for gzip
+	MaxScrapeBytes           int64                      // of the decompressed body; 0: the flag's value
+	SampleLimit              int                        // 0: none
+	LabelLimit               int                        // 0: none
 	HTTP                     commoncfg.HTTPClientConfig // with absolute paths; checked
 	Static                   []*StaticGroup
 	FileSD                   []*FileSD
