@@ -1,0 +1,296 @@
+package scrape
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/klauspost/compress/gzip"
+	commoncfg "github.com/prometheus/common/config"
+
+	"scraper/config"
+)
+
+const (
+	// receiveBufferBytes bounds what the kernel holds for one scrape connection: its memory counts towards the
+	// container's limit too.
+	receiveBufferBytes = 128 << 10
+	maxRedirects       = 10
+	// maxErrorBytes is how much of an answer that is not a body is read, so that its connection can be used again.
+	maxErrorBytes = 64 << 10
+
+	acceptText = "text/plain;version=0.0.4;q=1,*/*;q=0.1"
+)
+
+// ErrBodyTooLarge is wrapped by the error for a body beyond its limit.
+var ErrBodyTooLarge = errors.New("body too large")
+
+// jobClient sends the requests of one job. It is immutable.
+type jobClient struct {
+	followRedirects bool
+	// full sends what is configured; bare has the same transport settings, but no credential and no header, for redirects
+	// to somewhere else.
+	full, bare *http.Client
+}
+
+func newJobClient(cfg commoncfg.HTTPClientConfig, name string) (*jobClient, error) {
+	dialer := &net.Dialer{Control: limitReceiveBuffer}
+	opts := []commoncfg.HTTPClientOption{commoncfg.WithDialContextFunc(dialer.DialContext)}
+	full, err := commoncfg.NewClientFromConfig(cfg, name, opts...)
+	if err != nil {
+		return nil, err
+	}
+	plain := commoncfg.HTTPClientConfig{
+		TLSConfig:       commoncfg.TLSConfig{CA: cfg.TLSConfig.CA, CAFile: cfg.TLSConfig.CAFile, MinVersion: cfg.TLSConfig.MinVersion, MaxVersion: cfg.TLSConfig.MaxVersion, InsecureSkipVerify: cfg.TLSConfig.InsecureSkipVerify},
+		ProxyConfig:     cfg.ProxyConfig,
+		FollowRedirects: true,
+		EnableHTTP2:     cfg.EnableHTTP2,
+	}
+	bare, err := commoncfg.NewClientFromConfig(plain, name, opts...)
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range []*http.Client{full, bare} {
+		c.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	}
+	return &jobClient{followRedirects: cfg.FollowRedirects, full: full, bare: bare}, nil
+}
+
+func limitReceiveBuffer(_, _ string, c syscall.RawConn) error {
+	return c.Control(func(fd uintptr) {
+		// A kernel that refuses serves us with its default.
+		_ = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, receiveBufferBytes)
+	})
+}
+
+func (c *jobClient) close() {
+	c.full.CloseIdleConnections()
+	c.bare.CloseIdleConnections()
+}
+
+// request is what one scrape asks for.
+type request struct {
+	url       string
+	timeout   time.Duration
+	userAgent string
+	gzip      bool
+	dialect   config.Dialect
+	maxBytes  int64 // of the decompressed body
+}
+
+// StatusError says that a target answered with something other than 200.
+type StatusError struct{ Code int }
+
+func (e *StatusError) Error() string {
+	return fmt.Sprintf("server returned HTTP status %d %s", e.Code, http.StatusText(e.Code))
+}
+
+// fetch sends the request and waits for the answer's header. The caller closes the returned body.
+func (c *jobClient) fetch(ctx context.Context, rq *request) (*http.Response, error) {
+	target, err := url.Parse(rq.url)
+	if err != nil {
+		return nil, errors.New("the target's URL cannot be parsed")
+	}
+	client, at := c.full, target
+	for hops := 0; ; hops++ {
+		resp, err := do(ctx, client, at, rq)
+		if err != nil {
+			return nil, err
+		}
+		if !isRedirect(resp.StatusCode) || !c.followRedirects {
+			if resp.StatusCode != http.StatusOK {
+				discard(resp)
+				return nil, &StatusError{resp.StatusCode}
+			}
+			return resp, nil
+		}
+		location := resp.Header.Get("Location")
+		discard(resp)
+		if location == "" {
+			return nil, &StatusError{resp.StatusCode}
+		}
+		if hops == maxRedirects {
+			return nil, fmt.Errorf("more than %d redirects", maxRedirects)
+		}
+		to, err := at.Parse(location)
+		if err != nil {
+			return nil, errors.New("the target redirects to something that is not a URL")
+		}
+		if to.Scheme != "http" && to.Scheme != "https" {
+			return nil, fmt.Errorf("the target redirects to scheme %q", to.Scheme)
+		}
+		if at.Scheme == "https" && to.Scheme == "http" {
+			return nil, errors.New("the target redirects from https to http")
+		}
+		if to.Scheme != at.Scheme || to.Host != at.Host {
+			client = c.bare // and stays so: whoever we are sent to may send us back
+		}
+		at = to
+	}
+}
+
+func isRedirect(code int) bool {
+	switch code {
+	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
+		return true
+	}
+	return false
+}
+
+func do(ctx context.Context, client *http.Client, at *url.URL, rq *request) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, at.String(), nil)
+	if err != nil {
+		return nil, errors.New("the target's URL makes no request")
+	}
+	req.Header.Set("Accept", acceptText)
+	req.Header.Set("User-Agent", rq.userAgent)
+	req.Header.Set("X-Prometheus-Scrape-Timeout-Seconds", strconv.FormatFloat(rq.timeout.Seconds(), 'f', -1, 64))
+	if rq.gzip {
+		req.Header.Set("Accept-Encoding", "gzip")
+	} else {
+		req.Header.Set("Accept-Encoding", "identity")
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return nil, withoutURL(err)
+	}
+	return resp, nil
+}
+
+// withoutURL takes the URL out of an error of net/http: it may hold secrets, and the reader knows the target.
+func withoutURL(err error) error {
+	if ue, ok := errors.AsType[*url.Error](err); ok {
+		return ue.Err
+	}
+	return err
+}
+
+// discard reads the rest of a small answer, so that its connection can be used again, and closes it.
+func discard(resp *http.Response) {
+	_, _ = io.CopyN(io.Discard, resp.Body, maxErrorBytes)
+	_ = resp.Body.Close()
+}
+
+// checkContentType refuses answers which are known to be in a format that is not read yet, and, in Prometheus' dialect,
+// those whose format is not known.
+func checkContentType(header string, d config.Dialect) error {
+	mt, _, err := mime.ParseMediaType(header)
+	switch {
+	case mt == "text/plain":
+		return nil
+	case mt == "application/vnd.google.protobuf":
+		return fmt.Errorf("the target answered in a format which is not supported yet: %q", mt)
+	case d == config.VMAgent:
+		return nil
+	case header == "":
+		return errors.New("the target sent no Content-Type, and Prometheus' dialect does not guess; -promscrape.dialect=vmagent would")
+	case err != nil || mt != "application/openmetrics-text":
+		return fmt.Errorf("the target sent Content-Type %q, which is not an exposition format", cut(header, 100))
+	}
+	return fmt.Errorf("the target answered in a format which is not supported yet: %q", mt)
+}
+
+func cut(s string, n int) string {
+	if len(s) > n {
+		return strings.ToValidUTF8(s[:n], "") + "..."
+	}
+	return s
+}
+
+// limitedReader fails with ErrBodyTooLarge once more than max bytes were read; with strict, max bytes are too many, too,
+// as in Prometheus.
+type limitedReader struct {
+	r      io.Reader
+	n      int64
+	max    int64
+	strict bool
+}
+
+func (l *limitedReader) Read(p []byte) (int, error) {
+	n, err := l.r.Read(p)
+	l.n += int64(n)
+	if l.n > l.max || l.strict && l.n == l.max {
+		return n, fmt.Errorf("%w: more than %d bytes; max_scrape_size or -promscrape.maxScrapeSize would allow more", ErrBodyTooLarge, l.max)
+	}
+	return n, err
+}
+
+// gzipReaders keeps idle decoders, each of which takes some 40 KB. It holds as many as there are workers.
+type gzipReaders struct {
+	idle chan *gzipReader
+}
+
+type gzipReader struct {
+	in  *bufio.Reader
+	dec gzip.Reader
+}
+
+func newGzipReaders(n int) *gzipReaders { return &gzipReaders{idle: make(chan *gzipReader, n)} }
+
+func (g *gzipReaders) get(r io.Reader) (*gzipReader, error) {
+	var z *gzipReader
+	select {
+	case z = <-g.idle:
+		z.in.Reset(r)
+	default:
+		z = &gzipReader{in: bufio.NewReader(r)}
+	}
+	if err := z.dec.Reset(z.in); err != nil {
+		if err == io.EOF {
+			err = io.ErrUnexpectedEOF
+		}
+		return nil, fmt.Errorf("read gzip header: %w", err)
+	}
+	return z, nil
+}
+
+func (g *gzipReaders) put(z *gzipReader) {
+	z.in.Reset(nil)
+	select {
+	case g.idle <- z:
+	default:
+	}
+}
+
+// workers bounds how many bodies are being parsed at once. A body whose bytes are not there yet takes none.
+type workers chan struct{}
+
+func (w workers) acquire(ctx context.Context) error {
+	select {
+	case w <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func (w workers) release() { <-w }
+
+// yieldingReader gives its worker back while it waits for bytes.
+type yieldingReader struct {
+	ctx  context.Context //nolint:containedctx // it lives for one body
+	r    io.Reader
+	w    workers
+	held *bool
+}
+
+func (y *yieldingReader) Read(p []byte) (int, error) {
+	y.w.release()
+	*y.held = false
+	n, err := y.r.Read(p)
+	if aerr := y.w.acquire(y.ctx); aerr != nil {
+		return n, aerr
+	}
+	*y.held = true
+	return n, err
+}

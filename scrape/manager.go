@@ -1,0 +1,418 @@
+package scrape
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"log/slog"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"scraper/batch"
+	"scraper/bufpool"
+	"scraper/config"
+	"scraper/discovery"
+	"scraper/labelcompress"
+	"scraper/relabel"
+)
+
+// maxDroppedShown is how many dropped targets of a job are kept for the pages; all are counted.
+const maxDroppedShown = 1000
+
+// Options configure a Manager. Sink, Dict and Pool are required.
+type Options struct {
+	Sink    Sink
+	Dict    *labelcompress.Dict
+	Pool    *bufpool.Pool
+	Logger  *slog.Logger
+	Metrics *Metrics
+	// Dialect decides where vmagent and Prometheus contradict each other.
+	Dialect config.Dialect
+	// HostSeed is part of what the targets' phases depend on: the host's name and the cluster's.
+	HostSeed string
+	// UserAgent of the requests, "scraper" by default.
+	UserAgent string
+	// MaxScrapeBytes is the limit of a decompressed body for jobs without one of their own, 1 GiB by default.
+	MaxScrapeBytes int64
+	// MaxLineBytes is the longest line of a body, 1 MiB by default.
+	MaxLineBytes int
+	// Workers is how many bodies are parsed at once, GOMAXPROCS by default.
+	Workers int
+}
+
+func (o Options) withDefaults() Options {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Metrics == nil {
+		o.Metrics = NewMetrics(nil)
+	}
+	if o.UserAgent == "" {
+		o.UserAgent = "scraper"
+	}
+	if o.MaxScrapeBytes == 0 {
+		o.MaxScrapeBytes = 1 << 30
+	}
+	if o.MaxLineBytes == 0 {
+		o.MaxLineBytes = 1 << 20
+	}
+	if o.Workers == 0 {
+		o.Workers = runtime.GOMAXPROCS(0)
+	}
+	return o
+}
+
+func (o *Options) validate() error {
+	var errs []error
+	if o.Sink == nil || o.Dict == nil || o.Pool == nil {
+		errs = append(errs, errors.New("Sink, Dict and Pool are required"))
+	}
+	if o.MaxScrapeBytes < 0 || o.MaxLineBytes < 0 || o.Workers < 0 {
+		errs = append(errs, errors.New("MaxScrapeBytes, MaxLineBytes and Workers may not be negative"))
+	}
+	return errors.Join(errs...)
+}
+
+// Manager holds the targets of all jobs, and scrapes them.
+type Manager struct {
+	opts    Options
+	log     *slog.Logger
+	metrics *Metrics
+	seed    maphash.Seed
+	workers workers
+	idle    chan *worker
+	gzips   *gzipReaders
+	wake    chan struct{}
+	running sync.WaitGroup
+
+	// syncMu is held while targets come and go, so that one change follows the other.
+	syncMu sync.Mutex
+	nextID uint64
+	hold   bool // SetGroups only keeps what it is given
+
+	mu   sync.Mutex
+	jobs []*job // in the order of the configuration
+	due  schedule
+}
+
+// job is one scrape job. Its fields change under both Manager.syncMu and Manager.mu, and may be read under either.
+type job struct {
+	state    *jobState
+	groups   []*discovery.Group
+	dirty    bool // its targets are to be made anew
+	targets  map[string]*target
+	dropped  []DroppedStatus
+	nDropped int
+}
+
+// New returns a Manager without jobs. It starts nothing.
+func New(o Options) (*Manager, error) {
+	o = o.withDefaults()
+	if err := o.validate(); err != nil {
+		return nil, fmt.Errorf("scrape: %w", err)
+	}
+	return &Manager{
+		opts:    o,
+		log:     o.Logger,
+		metrics: o.Metrics,
+		seed:    maphash.MakeSeed(),
+		workers: make(workers, o.Workers),
+		idle:    make(chan *worker, o.Workers),
+		gzips:   newGzipReaders(o.Workers),
+		wake:    make(chan struct{}, 1),
+	}, nil
+}
+
+// Apply brings the jobs to those of cfg. It calls discover, which is to hand the groups of every job whose groups differ
+// to SetGroups before it returns, and then changes only the targets that differ: all others keep their schedule, their
+// connection and their series. On an error nothing has changed.
+func (m *Manager) Apply(cfg *config.Config, discover func([]*config.Job) error) error {
+	m.syncMu.Lock()
+	defer m.syncMu.Unlock()
+	states, err := m.newStates(cfg)
+	if err != nil {
+		return err
+	}
+	m.mu.Lock()
+	former := m.jobs
+	m.jobs = nil
+	for _, st := range states {
+		i := slices.IndexFunc(former, func(j *job) bool { return j.state.cfg.Name == st.cfg.Name })
+		if i < 0 {
+			m.jobs = append(m.jobs, &job{state: st, dirty: true, targets: make(map[string]*target)})
+			continue
+		}
+		j := former[i]
+		former = slices.Delete(former, i, i+1)
+		if j.state != st {
+			j.dirty = true
+		}
+		m.jobs = append(m.jobs, j)
+	}
+	m.hold = true
+	m.mu.Unlock()
+	m.syncMu.Unlock() // discovery calls SetGroups
+	derr := discover(cfg.Jobs)
+	m.syncMu.Lock()
+	m.hold = false
+	for _, j := range former {
+		m.removeJob(j)
+	}
+	for i, j := range m.jobs {
+		if j.dirty {
+			m.sync(j, states[i])
+		}
+	}
+	return derr
+}
+
+// newStates returns a state per job: the present one where nothing differs.
+func (m *Manager) newStates(cfg *config.Config) ([]*jobState, error) {
+	var states []*jobState
+	var errs []error
+	for _, c := range cfg.Jobs {
+		st, err := m.newState(c)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("job %q: %w", c.Name, err))
+			continue
+		}
+		states = append(states, st)
+	}
+	return states, errors.Join(errs...)
+}
+
+func (m *Manager) newState(c *config.Job) (*jobState, error) {
+	st := &jobState{cfg: c}
+	if j := m.job(c.Name); j != nil {
+		old := j.state
+		diff := old.cfg.Diff(c)
+		if diff.Same() {
+			return old, nil
+		}
+		st.sampleRules, st.external = old.sampleRules, old.external
+		if !diff.SameSampleRules {
+			st.sampleRules++
+		}
+		if !slices.Equal(old.cfg.ExternalLabels, c.ExternalLabels) {
+			st.external++
+		}
+		if diff.SameHTTP {
+			st.client = old.client
+			return st, nil
+		}
+	}
+	var err error
+	st.client, err = newJobClient(c.HTTP, c.Name)
+	return st, err
+}
+
+// job returns the job of that name, nil if there is none. The caller holds syncMu or mu.
+func (m *Manager) job(name string) *job {
+	for _, j := range m.jobs {
+		if j.state.cfg.Name == name {
+			return j
+		}
+	}
+	return nil
+}
+
+// SetGroups takes the complete groups of a job, and brings its targets to them. It keeps groups; the caller must not
+// change them. Groups of an unknown job are ignored.
+func (m *Manager) SetGroups(name string, groups []*discovery.Group) {
+	m.syncMu.Lock()
+	defer m.syncMu.Unlock()
+	j := m.job(name)
+	if j == nil {
+		return
+	}
+	j.groups, j.dirty = groups, true
+	if !m.hold {
+		m.sync(j, j.state)
+	}
+}
+
+// removeJob ends all targets of a job which is not configured any longer.
+func (m *Manager) removeJob(j *job) {
+	gone := make([]*target, 0, len(j.targets))
+	for _, t := range j.targets {
+		gone = append(gone, t)
+	}
+	m.end(gone)
+	j.state.client.close()
+	m.metrics.targets.DeleteLabelValues(j.state.cfg.Name)
+	m.metrics.dropped.DeleteLabelValues(j.state.cfg.Name)
+}
+
+// sync makes the targets of a job anew from its groups, under the configuration st, and replaces those that differ.
+func (m *Manager) sync(j *job, st *jobState) {
+	specs, dropped, nDropped := m.specs(j, st)
+	var gone, come []*target
+	now := time.Now()
+	m.mu.Lock()
+	former := j.state
+	j.state, j.dirty, j.dropped, j.nDropped = st, false, dropped, nDropped
+	for key, t := range j.targets {
+		if _, ok := specs[key]; !ok {
+			gone = append(gone, t)
+			delete(j.targets, key)
+		}
+	}
+	for key, s := range specs {
+		t, ok := j.targets[key]
+		if !ok {
+			m.nextID++
+			t = &target{
+				id: m.nextID, spec: s, slot: slotOf(st.cfg.Name, s.url), heapIndex: -1, state: st,
+				interval: s.interval, timeout: s.timeout, sampleRules: st.sampleRules, external: st.external,
+			}
+			j.targets[key] = t
+			come = append(come, t)
+			continue
+		}
+		t.spec.discovered = s.discovered
+		t.state, t.timeout = st, s.timeout
+		if t.interval != s.interval {
+			t.interval = s.interval
+			m.planLocked(t, now)
+		}
+	}
+	m.mu.Unlock()
+
+	m.end(gone) // before their successors' first sample
+
+	m.mu.Lock()
+	now = time.Now()
+	for _, t := range come {
+		m.planLocked(t, now)
+	}
+	m.mu.Unlock()
+	select {
+	case m.wake <- struct{}{}:
+	default:
+	}
+	if former != st && former.client != st.client {
+		former.client.close()
+	}
+	m.metrics.targets.WithLabelValues(st.cfg.Name).Set(float64(len(j.targets)))
+	m.metrics.dropped.WithLabelValues(st.cfg.Name).Set(float64(nDropped))
+}
+
+// specs turns a job's groups into targets by key. Of those which are the same, the first counts.
+func (m *Manager) specs(j *job, st *jobState) (specs map[string]*spec, dropped []DroppedStatus, nDropped int) {
+	specs = make(map[string]*spec)
+	drop := func(s *spec, reason string) {
+		nDropped++
+		if len(dropped) < maxDroppedShown {
+			dropped = append(dropped, DroppedStatus{Job: st.cfg.Name, Discovered: s.discovered, Reason: reason})
+		}
+	}
+	for _, g := range j.groups {
+		for _, own := range g.Targets {
+			s, kept, err := newSpec(st.cfg, m.opts.Dialect, g.Labels, own)
+			switch {
+			case err != nil:
+				m.metrics.syncFailed.Inc()
+				drop(s, err.Error())
+				m.log.Warn("target cannot be scraped", "job", st.cfg.Name, "source", g.Source, "err", err)
+			case !kept:
+				drop(s, "relabeling")
+			default:
+				key := s.key()
+				if _, ok := specs[key]; ok {
+					drop(s, "duplicate")
+					continue
+				}
+				specs[key] = s
+			}
+		}
+	}
+	return specs, dropped, nDropped
+}
+
+// end stops targets, sends the markers of their series, and forgets them.
+func (m *Manager) end(targets []*target) {
+	if len(targets) == 0 {
+		return
+	}
+	m.stop(targets)
+	b := batch.New(m.opts.Pool)
+	for _, t := range targets {
+		m.metrics.markers.Add(float64(t.endSeries(b, time.Now(), m.opts.Sink, t.state.cfg.TrackTimestampsStaleness)))
+	}
+}
+
+// Close forgets all targets without a marker. Call it after Run has returned.
+func (m *Manager) Close() error {
+	m.syncMu.Lock()
+	defer m.syncMu.Unlock()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, j := range m.jobs {
+		for _, t := range j.targets {
+			t.release()
+		}
+		j.state.client.close()
+	}
+	m.jobs, m.due = nil, nil
+	return nil
+}
+
+// Snapshot returns the state of all jobs and targets.
+func (m *Manager) Snapshot() Snapshot {
+	m.mu.Lock()
+	var s Snapshot
+	type held struct {
+		t        *target
+		job      string
+		found    []relabel.Label
+		interval time.Duration
+		timeout  time.Duration
+	}
+	var targets []held
+	for _, j := range m.jobs {
+		name := j.state.cfg.Name
+		s.Jobs = append(s.Jobs, JobStatus{Job: name, Active: len(j.targets), Dropped: j.nDropped})
+		s.Dropped = append(s.Dropped, j.dropped...)
+		for _, t := range j.targets {
+			targets = append(targets, held{t, name, t.spec.discovered, t.interval, t.timeout})
+		}
+	}
+	m.mu.Unlock()
+	up := make(map[string]int)
+	for _, h := range targets {
+		st := h.t.status()
+		st.Job, st.Discovered, st.Interval, st.Timeout = h.job, h.found, h.interval, h.timeout
+		if st.Health == HealthUp {
+			up[h.job]++
+		}
+		s.Targets = append(s.Targets, st)
+	}
+	for i := range s.Jobs {
+		s.Jobs[i].Up = up[s.Jobs[i].Job]
+	}
+	order := make(map[string]int)
+	for i, j := range s.Jobs {
+		order[j.Job] = i
+	}
+	slices.SortFunc(s.Targets, func(a, b TargetStatus) int {
+		return cmp.Or(cmp.Compare(order[a.Job], order[b.Job]), strings.Compare(a.URL, b.URL), cmp.Compare(a.ID, b.ID))
+	})
+	return s
+}
+
+// status returns what the target itself knows.
+func (t *target) status() TargetStatus {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	r := &t.result
+	return TargetStatus{
+		ID: t.id, URL: shownURL(t.spec.url), Labels: t.spec.labels,
+		Health: r.health, LastError: r.lastError, LastScrape: r.start, LastScrapeDuration: r.duration,
+		Samples: r.samples, Series: r.series, BodyBytes: r.bodyBytes, MemoryBytes: r.memory,
+		Scrapes: r.scrapes, Failed: r.failed,
+	}
+}

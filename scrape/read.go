@@ -1,0 +1,301 @@
+package scrape
+
+import (
+	"bytes"
+	"hash/maphash"
+	"time"
+
+	"scraper/batch"
+	"scraper/labelset"
+	"scraper/streamparse"
+)
+
+// maxAhead is how far in the future a sample's own timestamp may lie, as in Prometheus.
+const maxAhead = 10 * time.Minute
+
+// counts is what became of a body's samples. Scraped is the sum of the others but Added and Markers.
+type counts struct {
+	Scraped     int // samples in the body
+	Committed   int // in the batch
+	Relabeled   int // dropped by metric_relabel_configs
+	Limited     int // beyond sample_limit
+	Duplicate   int // the same series again
+	OutOfOrder  int // with a timestamp that is not newer than the last one
+	OutOfBounds int // with a timestamp too far in the future
+	Bad         int // lines which are not in the format, in vmagent's dialect; not among Scraped
+	Failed      int // read before their scrape failed
+	Added       int // series which the last good body did not have
+	Markers     int // staleness markers
+}
+
+// afterRelabeling is the number of samples which metric relabeling left.
+func (c *counts) afterRelabeling() int { return c.Scraped - c.Relabeled }
+
+// reading is the reading of one body into a batch, through a target's table.
+type reading struct {
+	p     *streamparse.Parser
+	tab   *table
+	b     *batch.Batch
+	learn *learner
+
+	honorTime   bool
+	sampleLimit int // math.MaxInt for none
+	now         time.Time
+
+	counts
+	over bool // beyond the sample limit: the rest is only counted
+}
+
+// specialFlags is the mask of flags for which a known sample is more than a value to append.
+const specialFlags = entryDropped | entryAlias | entryTimed | entryOwnTime | entryMultiline
+
+// body reads the body to its end. Any error means that nothing of it may be sent.
+func (r *reading) body() error {
+	p, tab := r.p, r.tab
+	for {
+		if e := tab.expected(); e != nil {
+			n := e.length()
+			if text := p.Peek(n); text != nil && maphash.Bytes(tab.seed, text) == e.hash && p.Take(n) {
+				i := tab.next
+				_, timed := p.Timestamp()
+				if e.meta&specialFlags == 0 && tab.seen == nil && !(timed && r.honorTime) && !r.over && !tab.isMetVia(i) {
+					r.Scraped++
+					tab.met(i)
+					if r.afterRelabeling() > r.sampleLimit {
+						r.exceed()
+						continue
+					}
+					r.b.Append(labelset.ID(e.set), p.Value())
+					r.Committed++
+					continue
+				}
+				if e.meta&entryMultiline != 0 {
+					p.SkipLines(bytes.Count(text, []byte{'\n'}))
+				}
+				if err := r.known(i, e.hash, e.meta, tab.isSeen(i)); err != nil {
+					return err
+				}
+				continue
+			}
+		}
+		kind, err := p.Next()
+		if err != nil {
+			return err
+		}
+		switch kind {
+		case streamparse.KindNone:
+			n, _ := p.Bad()
+			r.Bad += n
+			if r.over {
+				return &LimitError{What: "sample_limit", Limit: int64(r.sampleLimit), Got: int64(r.afterRelabeling())}
+			}
+			return nil
+		case streamparse.KindType:
+			r.learn.typ = p.Type()
+		case streamparse.KindSample:
+			series := p.Series()
+			hash := maphash.Bytes(tab.seed, series)
+			i, known, again := tab.find(series, hash)
+			if known {
+				err = r.known(i, hash, tab.entries.At(i).meta, again)
+			} else {
+				err = r.unknown(series, hash)
+			}
+			if err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// exceed notes that the current sample is one more than the body may have: what it had is not needed any longer.
+func (r *reading) exceed() {
+	r.over = true
+	sets := r.b.Sets
+	r.b.Reset()
+	r.b.Sets = sets
+	r.Limited += r.Committed + 1
+	r.Committed = 0
+}
+
+// known takes a sample whose text is that of the committed entry i. again says that this body had the text before; then
+// it gets an entry at this place too, so that the next body is recognised in order.
+func (r *reading) known(i uint32, hash uint64, meta uint32, again bool) error {
+	tab := r.tab
+	r.Scraped++
+	primary := i
+	if meta&entryAlias != 0 {
+		primary = tab.entries.At(i).set
+	}
+	if meta&entryDropped != 0 {
+		switch {
+		case !again:
+			tab.met(i)
+		case !r.over:
+			tab.learn(entry{hash: hash, meta: meta})
+		}
+		r.Relabeled++
+		return nil
+	}
+	met := tab.isMet(primary)
+	if again {
+		if !r.over {
+			i = tab.learn(entry{hash: hash, meta: meta&^(entryTimed|entryOwnTime) | entryAlias, set: primary})
+		}
+	} else {
+		tab.met(i)
+	}
+	tab.metBy(primary, i)
+	return r.append(primary, met)
+}
+
+// unknown takes a sample whose text is not in the table.
+func (r *reading) unknown(series []byte, hash uint64) error {
+	r.Scraped++
+	tab := r.tab
+	if r.over && r.learn.rules.Len() == 0 {
+		r.Limited++
+		return nil
+	}
+	if len(series) > maxSeriesBytes {
+		return &LimitError{What: "series length", Limit: maxSeriesBytes, Got: int64(len(series))}
+	}
+	meta := uint32(len(series)) << lengthShift
+	if bytes.IndexByte(series, '\n') >= 0 {
+		meta |= entryMultiline
+	}
+	kept, err := r.learn.labels(r.p)
+	if err != nil {
+		if r.learn.skipBad {
+			r.Scraped--
+			r.Bad++
+			return nil
+		}
+		return err
+	}
+	if !kept {
+		r.Relabeled++
+		if !r.over {
+			tab.learn(entry{hash: hash, meta: meta | entryDropped})
+		}
+		return nil
+	}
+	if r.over {
+		r.Limited++
+		return nil
+	}
+	if err := r.learn.checkLimits(); err != nil {
+		return err
+	}
+	_, timed := r.p.Timestamp()
+	timed = timed && r.honorTime
+	set, err := r.learn.intern(tab.sets, timed)
+	if err != nil {
+		return err
+	}
+	if r.learn.isAutomatic(tab.sets, set) {
+		tab.sets.Remove(set, timed)
+		r.Duplicate++
+		return nil
+	}
+	primary, found := tab.identify(set, timed)
+	if !found {
+		if timed {
+			meta |= entryTimed | entryOwnTime
+		}
+		r.Added++
+		return r.append(tab.learn(entry{hash: hash, meta: meta, set: uint32(set)}), false)
+	}
+	met := tab.isMet(primary)
+	i := tab.learn(entry{hash: hash, meta: meta | entryAlias, set: primary})
+	tab.metBy(primary, i)
+	return r.append(primary, met)
+}
+
+// append adds the current sample to the batch, for the series of the primary entry i, unless its time forbids. met says
+// that the body had a sample of the series before.
+func (r *reading) append(i uint32, met bool) error {
+	if r.over {
+		r.Limited++
+		return nil
+	}
+	if r.afterRelabeling() > r.sampleLimit {
+		r.exceed()
+		return nil
+	}
+	tab := r.tab
+	e := tab.entries.At(i)
+	set := labelset.ID(e.set)
+	ts, timed := r.p.Timestamp()
+	if !timed || !r.honorTime {
+		switch {
+		case met:
+			r.Duplicate++
+			return nil
+		case e.meta&entryTimed != 0 && i < tab.base:
+			if tab.sets.Last(set) >= r.b.TimestampMillis {
+				r.OutOfOrder++
+				return nil
+			}
+			tab.changesTime(i, false)
+		}
+		r.b.Append(set, r.p.Value())
+		r.Committed++
+		if tab.lasts != nil {
+			tab.lasts[set] = r.b.TimestampMillis
+		}
+		return nil
+	}
+	if e.meta&entryTimed == 0 {
+		var err error
+		if set, err = tab.sets.Timed(set); err != nil {
+			return err
+		}
+		e.set = uint32(set)
+		e.meta |= entryTimed
+		if met { // its sample in this body has the scrape's time
+			r.lastInBody(set)
+			tab.lasts[set] = r.b.TimestampMillis
+		}
+	}
+	last := tab.sets.Last(set)
+	if i < tab.base && e.meta&entryOwnTime == 0 { // its last sample had the time of its scrape
+		last = max(last, tab.sentMillis)
+	}
+	tab.changesTime(i, true)
+	if ts > r.now.Add(maxAhead).UnixMilli() {
+		r.OutOfBounds++
+		return nil
+	}
+	if met {
+		last = max(last, r.lastInBody(set))
+		if i >= tab.base {
+			tab.sets.SetLast(set, last)
+		}
+	}
+	if ts <= last {
+		r.OutOfOrder++
+		return nil
+	}
+	if tab.lasts != nil {
+		tab.lasts[set] = ts
+	}
+	r.b.AppendTimed(set, r.p.Value(), ts)
+	r.Committed++
+	return nil
+}
+
+// lastInBody returns the timestamp of the last sample of set in this body. Bodies which repeat a series with several
+// timestamps are rare; only for them all timestamps are remembered, from the first repetition on.
+func (r *reading) lastInBody(set labelset.ID) int64 {
+	if r.tab.lasts == nil {
+		r.tab.lasts = make(map[labelset.ID]int64, r.b.Len())
+		for c := r.b.Cursor(); c.Next(); {
+			r.tab.lasts[c.Set] = c.TimestampMillis
+		}
+	}
+	if ts, ok := r.tab.lasts[set]; ok {
+		return ts
+	}
+	return labelset.NoLast
+}

@@ -1,0 +1,147 @@
+package scrape
+
+import (
+	"container/heap"
+	"context"
+	"time"
+)
+
+const (
+	// lateAfter is how late a scrape may start before it counts as late.
+	lateAfter = 50 * time.Millisecond
+	// idleWait is how long the scheduler sleeps at the most: a change of the wall clock is noticed within it.
+	idleWait = 30 * time.Second
+)
+
+// schedule is a heap of targets by the time at which they are due.
+type schedule []*target
+
+func (s schedule) Len() int           { return len(s) }
+func (s schedule) Less(i, j int) bool { return s[i].next.Before(s[j].next) }
+func (s schedule) Swap(i, j int) {
+	s[i], s[j] = s[j], s[i]
+	s[i].heapIndex, s[j].heapIndex = i, j
+}
+
+// Push is heap.Interface's.
+func (s *schedule) Push(x any) {
+	t := x.(*target)
+	t.heapIndex = len(*s)
+	*s = append(*s, t)
+}
+
+// Pop is heap.Interface's.
+func (s *schedule) Pop() any {
+	old := *s
+	t := old[len(old)-1]
+	old[len(old)-1] = nil
+	*s = old[:len(old)-1]
+	t.heapIndex = -1
+	return t
+}
+
+// planLocked puts t into the schedule, or moves it there, for its next turn after now.
+func (m *Manager) planLocked(t *target, now time.Time) {
+	t.next = firstDue(m.opts.HostSeed, t.slot, t.interval, now)
+	if t.heapIndex >= 0 {
+		heap.Fix(&m.due, t.heapIndex)
+	} else {
+		heap.Push(&m.due, t)
+	}
+}
+
+// Run scrapes until ctx is done, and returns when the last scrape has ended. Scrapes which had their whole body by then
+// are committed, the others send nothing; there are no staleness markers, since the next start goes on.
+func (m *Manager) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	stop := context.AfterFunc(ctx, func() { cancel(errStopping) })
+	defer stop()
+	scrapeCtx, cancelScrapes := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer cancelScrapes(nil)
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		wait := m.startDue(scrapeCtx)
+		timer.Reset(wait)
+		select {
+		case <-ctx.Done():
+			cancelScrapes(errStopping)
+			m.running.Wait()
+			return nil
+		case <-timer.C:
+		case <-m.wake:
+		}
+	}
+}
+
+// startDue starts the scrapes which are due, and returns how long it is until the next one.
+func (m *Manager) startDue(ctx context.Context) time.Duration {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now := time.Now()
+	for len(m.due) > 0 {
+		t := m.due[0]
+		wait := t.next.Sub(now)
+		if wait > t.interval { // the clock was set back
+			m.planLocked(t, now)
+			continue
+		}
+		if wait > 0 {
+			return min(wait, idleWait)
+		}
+		due := t.next
+		if missed := -wait / t.interval; missed > 0 {
+			m.metrics.skipped.Add(float64(missed))
+			due = due.Add(missed * t.interval)
+		}
+		t.next = due.Add(t.interval)
+		heap.Fix(&m.due, 0)
+		if t.running {
+			m.metrics.skipped.Inc()
+			continue
+		}
+		m.startLocked(ctx, t, due)
+	}
+	return idleWait
+}
+
+// startLocked starts the scrape of t.
+func (m *Manager) startLocked(ctx context.Context, t *target, due time.Time) {
+	t.running = true
+	ctx, cancel := context.WithCancelCause(ctx)
+	t.cancel = func() { cancel(errRemoved) }
+	st, interval, timeout := t.state, t.interval, t.timeout
+	m.running.Go(func() {
+		m.scrape(ctx, t, st, interval, timeout, due)
+		cancel(nil)
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		t.running, t.cancel = false, nil
+		if t.ended != nil {
+			close(t.ended)
+			t.ended = nil
+		}
+	})
+}
+
+// stop ends the schedule of targets which were removed, cancels their scrapes, and waits for them.
+func (m *Manager) stop(targets []*target) {
+	var ended []chan struct{}
+	m.mu.Lock()
+	for _, t := range targets {
+		t.removed = true
+		if t.heapIndex >= 0 {
+			heap.Remove(&m.due, t.heapIndex)
+		}
+		if t.running {
+			t.cancel()
+			t.ended = make(chan struct{})
+			ended = append(ended, t.ended)
+		}
+	}
+	m.mu.Unlock()
+	for _, c := range ended {
+		<-c
+	}
+}

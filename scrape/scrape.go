@@ -1,0 +1,322 @@
+// Package scrape fetches the targets' metrics, and hands what it read to a Sink.
+//
+// A Manager holds the targets of all jobs: it makes them of discovery's groups, schedules their scrapes, and knows how the
+// last one went. A scrape streams: chunks of the body are parsed as they arrive, known series are recognised by the
+// target's series table, and the samples wait in a batch until the body is known to be good to its end. It is a
+// transaction: it is committed whole, with staleness markers for the series which are gone, or not at all.
+//
+// It does not know where targets come from, nor what becomes of a batch: encoding, queues and the network towards the
+// receivers are the Sink's.
+//
+// Concurrency: all methods of Manager may be called at any time. A target is scraped by one goroutine at a time; waiting
+// for its answer takes nothing but that goroutine, parsing takes one of a fixed number of workers. Ownership: a target
+// owns its table and its label sets, and releases them when it goes; a worker owns its parser and its batch.
+//
+// Read scrape.go first (the course of one scrape), then read.go, table.go and commit.go (what becomes of its samples),
+// schedule.go, and manager.go with spec.go (which targets there are).
+package scrape
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"runtime/debug"
+	"time"
+
+	"scraper/batch"
+	"scraper/config"
+	"scraper/streamparse"
+)
+
+// keepFailed is for how many failed scrapes in a row a target keeps its table, so that one which flaps need not learn its
+// series anew each time.
+const keepFailed = 3
+
+// errRemoved ends the scrape of a target which is gone, errStopping those at the end of Run. Nothing is sent then.
+var (
+	errRemoved  = errors.New("the target was removed")
+	errStopping = errors.New("the agent is stopping")
+)
+
+// worker is what a scrape borrows while it parses.
+type worker struct {
+	parser *streamparse.Parser
+	batch  *batch.Batch
+	learn  learner
+}
+
+// outcome is what one scrape came to.
+type outcome struct {
+	counts
+	err       error
+	bodyBytes int64
+}
+
+// scrape does one scrape of t, which is due at the given time.
+func (m *Manager) scrape(ctx context.Context, t *target, st *jobState, interval, timeout time.Duration, due time.Time) {
+	start := time.Now()
+	if start.Sub(due) > lateAfter {
+		m.metrics.late.Inc()
+	}
+	scrapeCtx, cancel := context.WithTimeoutCause(ctx, timeout, &TimeoutError{timeout})
+	defer cancel()
+	rq := &request{
+		url: t.spec.url, timeout: timeout, userAgent: m.opts.UserAgent, gzip: st.cfg.EnableCompression,
+		dialect: m.opts.Dialect, maxBytes: m.maxBytes(st.cfg),
+	}
+	resp, err := st.client.fetch(scrapeCtx, rq)
+	if err == nil {
+		defer func() { _ = resp.Body.Close() }()
+		err = checkContentType(resp.Header.Get("Content-Type"), m.opts.Dialect)
+	} else if cause := context.Cause(scrapeCtx); cause != nil {
+		err = cause
+	}
+	held := false
+	defer func() {
+		if held {
+			m.workers.release()
+		}
+	}()
+	if m.workers.acquire(context.WithoutCancel(ctx)) == nil {
+		held = true
+	}
+	var out outcome
+	func() {
+		defer m.recovered(t, st, &out)
+		out = m.parseAndCommit(scrapeCtx, t, st, rq, resp, err, start, due, interval, &held)
+	}()
+	if errors.Is(out.err, errRemoved) || errors.Is(out.err, errStopping) {
+		return
+	}
+	m.finished(t, st, &out, start)
+}
+
+// TimeoutError says that a scrape took longer than it may.
+type TimeoutError struct{ After time.Duration }
+
+func (e *TimeoutError) Error() string {
+	return fmt.Sprintf("scrape timed out after %s; scrape_timeout would allow more", e.After)
+}
+
+// Timeout makes it a net.Error's kind.
+func (e *TimeoutError) Timeout() bool { return true }
+
+// parseAndCommit reads the body, if there is one, and gives the result to the sink. The caller holds a worker.
+func (m *Manager) parseAndCommit(ctx context.Context, t *target, st *jobState, rq *request, resp *http.Response, err error,
+	start, due time.Time, interval time.Duration, held *bool) (out outcome) {
+	w := m.getWorker()
+	defer m.putWorker(w)
+	if e := t.open(m.opts.Dict, m.seed, m.opts.Dialect, st.cfg); e != nil {
+		out.err = e
+		return out
+	}
+	if e := m.renew(t, st, w, start); e != nil {
+		out.err = e
+		return out
+	}
+	b := w.batch
+	b.Slot, b.Sets = t.slot, t.table.sets
+	b.TimestampMillis = t.timestamp(due, start, interval)
+	t.table.begin()
+	if err == nil {
+		out.counts, out.bodyBytes, err = m.readBody(ctx, t, st, rq, resp, w, start, held)
+		if cause := context.Cause(ctx); err != nil && cause != nil {
+			err = cause
+		}
+	}
+	out.err = err
+	if errors.Is(err, errRemoved) || errors.Is(err, errStopping) {
+		t.table.abort()
+		return out
+	}
+	track := st.cfg.TrackTimestampsStaleness
+	if err == nil {
+		out.Markers = t.table.finish(b, track)
+	} else {
+		m.fail(t, &out, b, track)
+	}
+	t.auto.append(b, m.report(st, &out, start, rq.timeout))
+	m.opts.Sink.Commit(b)
+	t.lastMillis = b.TimestampMillis
+	if err == nil {
+		t.table.commit(b)
+		t.failures = 0
+	}
+	m.metrics.count(&out.counts)
+	return out
+}
+
+// fail rolls a scrape back, and appends the markers of what was there before.
+func (m *Manager) fail(t *target, out *outcome, b *batch.Batch, track bool) {
+	out.Failed += out.Committed
+	out.Committed, out.Added = 0, 0
+	sets := b.Sets
+	b.Reset()
+	b.Sets = sets
+	t.table.abort()
+	out.Markers = t.table.markAll(b, track)
+	if !isOfBody(out.err) {
+		out.bodyBytes = 0
+	}
+}
+
+// isOfBody reports whether a scrape failed for what its body said, and not for how it came.
+func isOfBody(err error) bool {
+	var pe *streamparse.ParseError
+	var le *LimitError
+	return errors.As(err, &pe) || errors.As(err, &le)
+}
+
+func (m *Manager) report(st *jobState, out *outcome, start time.Time, timeout time.Duration) *report {
+	r := &report{
+		up:              out.err == nil,
+		durationSeconds: time.Since(start).Seconds(),
+		responseBytes:   out.bodyBytes,
+		timeoutSeconds:  timeout.Seconds(),
+		samplesLimit:    st.cfg.SampleLimit,
+		added:           out.Added,
+	}
+	if out.err == nil || isOfBody(out.err) {
+		r.scraped, r.afterRelabeling = out.Scraped, out.afterRelabeling()
+	}
+	return r
+}
+
+// readBody parses the body through the target's table into the worker's batch.
+func (m *Manager) readBody(ctx context.Context, t *target, st *jobState, rq *request, resp *http.Response, w *worker,
+	start time.Time, held *bool) (counts, int64, error) {
+	var body io.Reader = &yieldingReader{ctx: ctx, r: resp.Body, w: m.workers, held: held}
+	if resp.Header.Get("Content-Encoding") == "gzip" {
+		z, err := m.gzips.get(body)
+		if err != nil {
+			return counts{}, 0, err
+		}
+		defer m.gzips.put(z)
+		body = &z.dec
+	}
+	w.parser.Reset(&limitedReader{r: body, max: rq.maxBytes, strict: m.opts.Dialect == config.Prometheus})
+	job := st.cfg
+	vm := m.opts.Dialect == config.VMAgent
+	l := &w.learn
+	l.target, l.external, l.automatic = t.spec.labels, job.ExternalLabels, t.auto.sets
+	l.rules, l.honor, l.limit = job.MetricRelabel, job.HonorLabels, job.LabelLimit
+	l.vm, l.skipBad, l.typ = vm, vm, streamparse.TypeUntyped
+	r := reading{
+		p: w.parser, tab: t.table, b: w.batch, learn: l, honorTime: job.HonorTimestamps, sampleLimit: noLimit, now: start,
+	}
+	if job.SampleLimit > 0 {
+		r.sampleLimit = job.SampleLimit
+	}
+	err := r.body()
+	return r.counts, w.parser.Bytes(), err
+}
+
+// maxBytes is the limit of a job's bodies. Prometheus' body_size_limit is one that a body may not reach.
+func (m *Manager) maxBytes(job *config.Job) int64 {
+	if job.MaxScrapeBytes > 0 {
+		return job.MaxScrapeBytes
+	}
+	return m.opts.MaxScrapeBytes
+}
+
+// renew brings the target's table up to the job's present configuration. Series whose external labels change become
+// others: the former ones end here, before their successors' first sample.
+func (m *Manager) renew(t *target, st *jobState, w *worker, now time.Time) error {
+	if t.external != st.external {
+		m.metrics.markers.Add(float64(t.endSeries(w.batch, now, m.opts.Sink, st.cfg.TrackTimestampsStaleness)))
+		t.external = st.external
+		if err := t.open(m.opts.Dict, m.seed, m.opts.Dialect, st.cfg); err != nil {
+			return err
+		}
+	}
+	if t.sampleRules != st.sampleRules {
+		t.table.relearn = true
+		t.sampleRules = st.sampleRules
+	}
+	return nil
+}
+
+// recovered turns a panic of one scrape into its failure. The target's table, which may be half changed, is discarded.
+func (m *Manager) recovered(t *target, st *jobState, out *outcome) {
+	p := recover()
+	if p == nil {
+		return
+	}
+	m.metrics.panics.Inc()
+	m.log.Error("scrape panicked; please report this", "job", st.cfg.Name, "target", shownURL(t.spec.url), "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+	out.err = fmt.Errorf("scrape panicked: %v", p)
+	t.table, t.auto = nil, automatic{} // what it held of the dictionary is lost with it
+}
+
+// finished keeps the outcome for the pages, the metrics and the log.
+func (m *Manager) finished(t *target, st *jobState, out *outcome, start time.Time) {
+	duration := time.Since(start)
+	m.metrics.duration.Observe(duration.Seconds())
+	m.metrics.bodyBytes.Add(float64(out.bodyBytes))
+	result := "up"
+	if out.err != nil {
+		result = "down"
+		if t.failures++; t.failures >= keepFailed && t.table != nil && t.table.marked {
+			t.release()
+		}
+	}
+	m.metrics.scrapes.WithLabelValues(result).Inc()
+
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	r := &t.result
+	was := r.health
+	r.health, r.lastError = HealthUp, ""
+	r.start, r.duration = start, duration
+	r.samples, r.bodyBytes = out.Scraped, out.bodyBytes
+	r.series, r.memory = 0, 0
+	if t.table != nil {
+		r.series, r.memory = t.table.series()-len(t.auto.sets), t.table.bytes()
+	}
+	r.scrapes++
+	if out.err != nil {
+		r.health, r.lastError = HealthDown, cut(out.err.Error(), 1024)
+		r.failed++
+	}
+	if r.health != was && (out.err != nil || was == HealthDown) {
+		m.logHealth(t, st, out.err)
+	}
+}
+
+// logHealth tells of a target's change of health, once.
+func (m *Manager) logHealth(t *target, st *jobState, err error) {
+	log := m.log.With("job", st.cfg.Name, "target", shownURL(t.spec.url))
+	if err != nil {
+		log.Warn("scrape failed", "err", cut(err.Error(), 1024))
+	} else {
+		log.Info("scrape recovered")
+	}
+}
+
+func (m *Manager) getWorker() *worker {
+	select {
+	case w := <-m.idle:
+		return w
+	default:
+		return &worker{
+			parser: streamparse.New(streamparse.Options{
+				Pool: m.opts.Pool, MaxLineBytes: m.opts.MaxLineBytes, SkipBadLines: m.opts.Dialect == config.VMAgent,
+			}),
+			batch: batch.New(m.opts.Pool),
+		}
+	}
+}
+
+// putWorker takes back what a scrape borrowed: chunks go to their pool at once, scratch memory is kept for as many
+// scrapes as can be parsed at a time.
+func (m *Manager) putWorker(w *worker) {
+	w.parser.Close()
+	w.batch.Reset()
+	w.learn.forget()
+	select {
+	case m.idle <- w:
+	default:
+	}
+}

@@ -1,0 +1,246 @@
+package scrape
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/prometheus/common/model"
+
+	"scraper/config"
+	"scraper/relabel"
+)
+
+// The labels which steer how a target is scraped. They may be changed by relabeling, and are gone afterwards.
+const (
+	addressLabel     = "__address__"
+	schemeLabel      = "__scheme__"
+	metricsPathLabel = "__metrics_path__"
+	paramPrefix      = "__param_"
+	intervalLabel    = "__scrape_interval__"
+	timeoutLabel     = "__scrape_timeout__"
+	jobLabel         = "job"
+	instanceLabel    = "instance"
+)
+
+// spec is what a target is: everything about it that discovery and relabeling decide.
+type spec struct {
+	url        string // with params
+	labels     []relabel.Label
+	discovered []relabel.Label
+	interval   time.Duration
+	timeout    time.Duration
+}
+
+// key tells the targets of a job apart.
+func (s *spec) key() string {
+	var b strings.Builder
+	b.WriteString(s.url)
+	for _, l := range s.labels {
+		b.WriteByte(0xff)
+		b.WriteString(l.Name)
+		b.WriteByte(0xfe)
+		b.WriteString(l.Value)
+	}
+	return b.String()
+}
+
+// newSpec makes a target of a group's common labels and its own. kept is false when relabeling drops it; the discovered
+// labels are returned in any case.
+func newSpec(job *config.Job, d config.Dialect, group, own []relabel.Label) (s *spec, kept bool, err error) {
+	var ls relabel.Labels
+	ls.L = append(ls.L, own...)
+	setDefault := func(name, value string) {
+		if !ls.Has(name) {
+			ls.Set(name, value)
+		}
+	}
+	for _, l := range group {
+		setDefault(l.Name, l.Value)
+	}
+	setDefault(jobLabel, job.Name)
+	setDefault(intervalLabel, model.Duration(job.ScrapeInterval).String())
+	setDefault(timeoutLabel, model.Duration(job.ScrapeTimeout).String())
+	setDefault(metricsPathLabel, job.MetricsPath)
+	setDefault(schemeLabel, job.Scheme)
+	for name, values := range job.Params {
+		if len(values) > 0 {
+			setDefault(paramPrefix+name, values[0])
+		}
+	}
+	ls.Sort()
+	s = &spec{discovered: slices.Clone(ls.L)}
+	if !job.Relabel.Apply(&ls) {
+		return s, false, nil
+	}
+	if err := s.fill(job, d, &ls); err != nil {
+		return s, false, err
+	}
+	return s, true, nil
+}
+
+// fill takes the target's properties from its labels after relabeling.
+func (s *spec) fill(job *config.Job, d config.Dialect, ls *relabel.Labels) error {
+	address, scheme, path, err := splitAddress(ls, d)
+	if err != nil {
+		return err
+	}
+	if scheme != "http" && scheme != "https" {
+		return fmt.Errorf("scheme %q is neither http nor https", scheme)
+	}
+	if s.url, err = targetURL(d, scheme, address, path, job.Params, ls.L); err != nil {
+		return err
+	}
+	if s.interval, err = parsePeriod(ls.Get(intervalLabel), "scrape interval"); err != nil {
+		return err
+	}
+	if s.timeout, err = parsePeriod(ls.Get(timeoutLabel), "scrape timeout"); err != nil {
+		return err
+	}
+	if s.timeout > s.interval {
+		if d == config.Prometheus {
+			return fmt.Errorf("scrape timeout %s is greater than the scrape interval %s", s.timeout, s.interval)
+		}
+		s.timeout = s.interval
+	}
+	if ls.Get(instanceLabel) == "" {
+		instance := address
+		if d == config.VMAgent {
+			instance = withPort(address, scheme)
+		}
+		ls.Set(instanceLabel, instance)
+	}
+	ls.L = slices.DeleteFunc(ls.L, func(l relabel.Label) bool { return strings.HasPrefix(l.Name, "__") || l.Value == "" })
+	ls.Sort()
+	for _, l := range ls.L {
+		if !utf8.ValidString(l.Name) || !utf8.ValidString(l.Value) {
+			return fmt.Errorf("label %q is not valid UTF-8", l.Name)
+		}
+	}
+	s.labels = slices.Clone(ls.L)
+	return nil
+}
+
+// splitAddress takes address, scheme and path from the labels. vmagent's addresses may hold all three.
+func splitAddress(ls *relabel.Labels, d config.Dialect) (address, scheme, path string, err error) {
+	address, scheme, path = ls.Get(addressLabel), ls.Get(schemeLabel), ls.Get(metricsPathLabel)
+	if d == config.Prometheus {
+		if address == "" {
+			return "", "", "", errors.New("no address")
+		}
+		if strings.ContainsRune(address, '/') {
+			return "", "", "", fmt.Errorf("%q is not a valid hostname", address)
+		}
+		return address, scheme, path, nil
+	}
+	if scheme == "" {
+		scheme = "http"
+	}
+	if path == "" {
+		path = "/metrics"
+	}
+	for _, known := range []string{"http", "https"} {
+		if rest, ok := strings.CutPrefix(address, known+"://"); ok {
+			address, scheme = rest, known
+			break
+		}
+	}
+	if i := strings.IndexByte(address, '/'); i >= 0 {
+		address, path = address[:i], address[i:]
+	}
+	if address == "" {
+		return "", "", "", errors.New("no address")
+	}
+	return address, scheme, path, nil
+}
+
+// targetURL puts the URL together. A __param_ label replaces the first value of its parameter.
+func targetURL(d config.Dialect, scheme, address, path string, params url.Values, labels []relabel.Label) (string, error) {
+	query := url.Values{}
+	for name, values := range params {
+		query[name] = slices.Clone(values)
+	}
+	for _, l := range labels {
+		if name, ok := strings.CutPrefix(l.Name, paramPrefix); ok {
+			if len(query[name]) > 0 {
+				query[name][0] = l.Value
+			} else {
+				query[name] = []string{l.Value}
+			}
+		}
+	}
+	if path != "" && path[0] != '/' {
+		path = "/" + path
+	}
+	raw := scheme + "://" + address + path
+	q := query.Encode()
+	switch {
+	case d == config.Prometheus: // a question mark in the path is one
+		raw = (&url.URL{Scheme: scheme, Host: address, Path: path, RawQuery: q}).String()
+	case q == "":
+	case strings.ContainsRune(path, '?'):
+		raw += "&" + q
+	default:
+		raw += "?" + q
+	}
+	u, err := url.Parse(raw)
+	if err != nil {
+		return "", fmt.Errorf("address %q and path %q make no URL", address, path)
+	}
+	if u.Host == "" {
+		return "", fmt.Errorf("address %q has no host", address)
+	}
+	return raw, nil
+}
+
+// withPort adds the scheme's port to an address without one.
+func withPort(address, scheme string) string {
+	rest := address
+	if i := strings.LastIndexByte(address, ']'); i >= 0 { // an IPv6 address
+		rest = address[i:]
+	}
+	if strings.ContainsRune(rest, ':') {
+		return address
+	}
+	if scheme == "https" {
+		return address + ":443"
+	}
+	return address + ":80"
+}
+
+func parsePeriod(s, what string) (time.Duration, error) {
+	d, err := model.ParseDuration(s)
+	if err != nil {
+		if d, err := time.ParseDuration(s); err == nil && d > 0 {
+			return d, nil
+		}
+		return 0, fmt.Errorf("%s %q is not a duration", what, s)
+	}
+	if d == 0 {
+		return 0, fmt.Errorf("%s is zero", what)
+	}
+	return time.Duration(d), nil
+}
+
+// shownURL is a URL as pages and logs may show it: without user info, and with the values of its parameters hidden.
+func shownURL(raw string) string {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return "(not a URL)"
+	}
+	u.User = nil
+	if u.RawQuery != "" {
+		q := u.Query()
+		names := make([]string, 0, len(q))
+		for name := range q {
+			names = append(names, url.QueryEscape(name)+"=xxx")
+		}
+		slices.Sort(names)
+		u.RawQuery = strings.Join(names, "&")
+	}
+	return u.String()
+}

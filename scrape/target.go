@@ -1,0 +1,164 @@
+package scrape
+
+import (
+	"hash/maphash"
+	"sync"
+	"time"
+
+	"github.com/cespare/xxhash/v2"
+
+	"scraper/batch"
+	"scraper/config"
+	"scraper/labelcompress"
+	"scraper/labelset"
+	"scraper/relabel"
+)
+
+// jobState is what a scrape needs to know of its job. It is immutable; a reload makes a new one.
+type jobState struct {
+	cfg    *config.Job
+	client *jobClient
+	// sampleRules and external count the changes of what becomes of samples' labels: a target which learnt its series
+	// under another number has to compare them anew.
+	sampleRules int
+	external    int
+}
+
+// target is one target: a URL with labels. Its series table belongs to the scrape that runs, of which there is one at most.
+type target struct {
+	id   uint64
+	spec *spec
+	slot uint64
+
+	// The scheduler's, guarded by Manager.mu.
+	state     *jobState
+	interval  time.Duration
+	timeout   time.Duration
+	next      time.Time
+	heapIndex int // -1: not scheduled
+	running   bool
+	removed   bool
+	cancel    func()        // of the running scrape
+	ended     chan struct{} // closed when the running scrape has ended, if anybody waits for it
+
+	// The running scrape's, or that of whoever removed the target.
+	table       *table
+	auto        automatic
+	sampleRules int
+	external    int
+	lastMillis  int64 // the last timestamp that was sent
+	failures    int   // scrapes which failed in a row
+
+	mu     sync.Mutex
+	result result
+}
+
+// result is what a target's page shows of its last scrape.
+type result struct {
+	health    Health
+	lastError string
+	start     time.Time
+	duration  time.Duration
+	samples   int
+	series    int
+	bodyBytes int64
+	memory    int64
+	scrapes   uint64
+	failed    uint64
+}
+
+// slotOf is the hash of job and URL, which decides over phase and slot. It survives restarts.
+func slotOf(job, url string) uint64 {
+	h := xxhash.New()
+	_, _ = h.WriteString(job)
+	_, _ = h.Write([]byte{0xff})
+	_, _ = h.WriteString(url)
+	return h.Sum64()
+}
+
+// firstDue is the first moment after now which lies in a target's phase: a fixed share of the interval that depends on
+// the host and on what is scraped, so that neither restarts nor reloads move it.
+func firstDue(hostSeed string, slot uint64, interval time.Duration, now time.Time) time.Time {
+	h := xxhash.New()
+	_, _ = h.WriteString(hostSeed)
+	var b [8]byte
+	for i := range b {
+		b[i] = byte(slot >> (8 * i))
+	}
+	_, _ = h.Write(b[:])
+	phase := int64(h.Sum64() % uint64(interval))
+	n := now.UnixNano()
+	due := n - n%int64(interval) + phase
+	if due <= n {
+		due += int64(interval)
+	}
+	return time.Unix(0, due)
+}
+
+// externalOf merges a job's external labels into a target's, for series that know no others.
+func externalOf(labels, external []relabel.Label, d config.Dialect, honor bool) []relabel.Label {
+	l := learner{vm: d == config.VMAgent}
+	l.ls.L = append(l.ls.L, labels...)
+	l.merge(external, !l.vm || honor)
+	l.ls.Sort()
+	return l.ls.L
+}
+
+// open makes the target's table, if it has none.
+func (t *target) open(dict *labelcompress.Dict, seed maphash.Seed, d config.Dialect, job *config.Job) error {
+	if t.table != nil {
+		return nil
+	}
+	labels := externalOf(t.spec.labels, job.ExternalLabels, d, job.HonorLabels)
+	common, err := internRefs(dict, labels, nil)
+	if err != nil {
+		return err
+	}
+	sets := labelset.New(dict, common)
+	auto, err := newAutomatic(sets, labels, d)
+	if err != nil {
+		sets.Close()
+		return err
+	}
+	sets.Settle()
+	t.table, t.auto = newTable(sets, seed), auto
+	t.table.pinned = t.auto.sets
+	return nil
+}
+
+// endSeries sends the markers of all the target's series, and forgets them.
+func (t *target) endSeries(b *batch.Batch, now time.Time, sink Sink, trackTimestamps bool) (markers int) {
+	if t.table == nil {
+		return 0
+	}
+	b.Slot, b.Sets = t.slot, t.table.sets
+	b.TimestampMillis = max(now.UnixMilli()-1, t.lastMillis+1)
+	markers = t.table.markAll(b, trackTimestamps)
+	t.auto.appendStale(b)
+	markers += len(t.auto.sets)
+	sink.Commit(b)
+	t.lastMillis = b.TimestampMillis
+	b.Reset()
+	t.release()
+	return markers
+}
+
+// release forgets the target's series.
+func (t *target) release() {
+	if t.table != nil {
+		t.table.release()
+		t.table = nil
+	}
+	t.auto = automatic{}
+}
+
+// timestamp is the time of a scrape's samples in milliseconds: the due time, if the scrape started close to it, else its
+// start; always after the last one.
+func (t *target) timestamp(due, start time.Time, interval time.Duration) int64 {
+	const most = 2 * time.Millisecond
+	ts := start.UnixMilli()
+	if late := start.Sub(due); late >= 0 && late <= min(interval/100, most) {
+		ts = due.UnixMilli()
+	}
+	return max(ts, t.lastMillis+1)
+}
