@@ -39,6 +39,7 @@ type builder struct {
 	pool    *bufpool.Pool
 	account *atomic.Int64 // of closed blocks
 
+	enc          seriesEncoder
 	chunk        *bufpool.Buf // rows which are not compressed yet; nil when there are none
 	segs         []*bufpool.Buf
 	rawBytes     int // what segs were before compression
@@ -64,11 +65,13 @@ func (b *builder) append(dict *labelcompress.Dict, r *row, maxBytes int) bool {
 	old := b.chunk.B
 	var buf []byte
 	if r.labels == nil {
-		buf = appendSeries(old, dict, r.refs, r.value, r.tsMillis)
+		buf = b.enc.append(old, dict, r.refs, r.value, r.tsMillis)
 	} else {
+		b.enc.forget()
 		buf = appendLabels(old, r.labels, r.value, r.tsMillis)
 	}
 	if b.rawBytes+len(buf) > maxBytes {
+		b.enc.forget()
 		return false
 	}
 	b.chunk.B = buf
@@ -90,6 +93,7 @@ func (b *builder) makeRoom() {
 	default:
 		b.compress()
 		b.chunk.B = b.chunk.B[:0]
+		b.enc.forget()
 		if cap(b.chunk.B) > chunkBytes { // a very long row moved it
 			b.chunk.Release()
 			b.chunk = b.pool.Get(chunkBytes)
@@ -170,8 +174,14 @@ func (b *builder) close(slot int, now time.Time) *block {
 	}
 	blk.refs.Store(1)
 	b.account.Add(blk.memBytes)
-	*b = builder{pool: b.pool, account: b.account}
+	b.reset()
 	return blk
+}
+
+// reset readies the builder for the next block. What it held has been given away.
+func (b *builder) reset() {
+	b.enc.forget()
+	*b = builder{pool: b.pool, account: b.account, enc: b.enc}
 }
 
 // discard gives everything back.
@@ -182,5 +192,5 @@ func (b *builder) discard() {
 	for _, s := range b.segs {
 		s.Release()
 	}
-	*b = builder{pool: b.pool, account: b.account}
+	b.reset()
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -147,6 +148,48 @@ func TestBlockLimit(t *testing.T) {
 	b.discard()
 }
 
+// TestEncodeLikeTheSeriesBefore goes through label sets which share labels with the one before at any place.
+func TestEncodeLikeTheSeriesBefore(t *testing.T) {
+	tg := newTarget(t, bufpooltest.New(t))
+	var account atomic.Int64
+	b := builder{pool: tg.pool, account: &account}
+	rnd := rand.New(rand.NewPCG(1, 2))
+	var want []string
+	for i := range 20_000 {
+		var labels []relabel.Label
+		var pairs []string
+		for name := range 8 {
+			if rnd.IntN(4) > 0 {
+				l := relabel.Label{Name: string(rune('a' + name)), Value: strings.Repeat("v", rnd.IntN(3)*20)}
+				labels = append(labels, l)
+				pairs = append(pairs, l.Name, l.Value)
+			}
+		}
+		if i%1000 == 999 {
+			b.enc.forget()
+		}
+		r := row{refs: tg.store.AppendRefs(nil, tg.set(t, pairs...)), value: 1, tsMillis: int64(i)}
+		if !b.append(tg.dict, &r, 64<<20) {
+			t.Fatal("append refused")
+		}
+		want = append(want, wireSample{labels, bitsOf(1), int64(i)}.String())
+	}
+	blk := b.close(0, time.Time{})
+	defer blk.release()
+	samples, err := decodeRequest(blockBytes(blk))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(samples) != len(want) {
+		t.Fatalf("decoded %d samples, want %d", len(samples), len(want))
+	}
+	for i, s := range samples {
+		if s.String() != want[i] {
+			t.Fatalf("sample %d is %v, want %v", i, s, want[i])
+		}
+	}
+}
+
 func FuzzEncode(f *testing.F) {
 	f.Add("__name__", "up", "job", "node", 1.0, int64(1760000000000), uint(1))
 	f.Add("a", strings.Repeat("v", 105), "", "", 0.0, int64(0), uint(40))
@@ -275,12 +318,14 @@ func BenchmarkEncode(b *testing.B) {
 		sets = append(sets, tg.store.AppendRefs(nil, steadySeries(b, tg, i)))
 	}
 	buf := make([]byte, 0, 1<<20)
+	var enc seriesEncoder
 	b.Run("labels=12", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
 			buf = buf[:0]
+			enc.forget()
 			for i, refs := range sets {
-				buf = appendSeries(buf, tg.dict, refs, float64(i), 1760000000123)
+				buf = enc.append(buf, tg.dict, refs, float64(i), 1760000000123)
 			}
 		}
 		b.SetBytes(int64(len(buf)))

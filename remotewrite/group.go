@@ -68,6 +68,7 @@ func (g *group) commit(b *batch.Batch, slot int, now time.Time) (lost batch.Drop
 	if l.cache != nil {
 		l.cache.begin(dict, now)
 	}
+	l.open.enc.forget() // references of another batch mean something else
 	rows := 0
 	for c := b.Cursor(); c.Next(); rows++ {
 		l.refs = c.AppendLabels(l.refs[:0])

@@ -286,7 +286,13 @@ func (r *rig) serve(addr string, h http.Handler) (closeServer func()) {
 }
 
 func serve(t *testing.T, l net.Listener, h http.Handler) func() {
-	s := &http.Server{Handler: h, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, 0)}
+	var handlers sync.WaitGroup
+	counted := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		handlers.Add(1)
+		defer handlers.Done()
+		h.ServeHTTP(w, r)
+	})
+	s := &http.Server{Handler: counted, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, 0)}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -295,6 +301,7 @@ func serve(t *testing.T, l net.Listener, h http.Handler) func() {
 	stop := sync.OnceFunc(func() {
 		_ = s.Close()
 		<-done
+		handlers.Wait()
 	})
 	t.Cleanup(stop)
 	return stop
