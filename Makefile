@@ -50,20 +50,20 @@ unit: ## unit tests with the race detector
 ifneq ($(HAVE_CC),yes)
 	@echo "there is no C compiler: testing with -tags bufcheck, without the race detector"
 endif
-	$(GO) test $(RACE) -timeout 10m $(PACKAGES)
+	$(GO) test $(RACE) -timeout 4m $(PACKAGES)
 
 .PHONY: checked
 checked: ## packages with pooled buffers, checked, at full speed
-	$(GO) test -short -tags bufcheck -timeout 5m $(BUFFERED)
+	$(GO) test -short -tags bufcheck -timeout 3m $(BUFFERED)
 
 .PHONY: conformance
 conformance: ## against the code of others, in a module of its own
-	@if [ -f conformance/go.mod ]; then cd conformance && $(GO) vet ./... && $(GO) test -timeout 5m ./...; fi
+	@if [ -f conformance/go.mod ]; then cd conformance && $(GO) vet ./... && $(GO) test -timeout 3m ./...; fi
 
 .PHONY: e2e
 e2e: ## end to end, with programs of others
 	@e2e/install.sh
-	@if ls e2e/*.go >/dev/null 2>&1; then $(GO) test -count=1 -timeout 5m ./e2e; fi
+	@if ls e2e/*.go >/dev/null 2>&1; then $(GO) test -count=1 -timeout 3m ./e2e; fi
 
 .PHONY: staticcheck
 staticcheck: ## skipped where the network does not give it
