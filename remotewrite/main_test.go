@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/klauspost/compress/snappy"
@@ -257,6 +258,7 @@ func (r *rig) run() {
 			r.t.Errorf("Run() = %v", err)
 		}
 	}()
+	synctest.Wait()
 	r.t.Cleanup(r.stop)
 }
 
