@@ -1,0 +1,195 @@
+package remotewrite
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"scraper/batch"
+	"scraper/labelcompress"
+	"scraper/labelset"
+	"scraper/receiver"
+	"scraper/relabel"
+)
+
+var testRules = []relabel.Config{
+	{Action: "drop", SourceLabels: []string{"a"}, Regex: ptr("0")},
+	{Action: "labeldrop", Regex: ptr("b")},
+	{Action: "replace", SourceLabels: []string{"c"}, Regex: ptr("(1|2)"), TargetLabel: "aa", Replacement: ptr("was-$1")},
+	{Action: "keep", SourceLabels: []string{"d"}, Regex: ptr("|1|2")},
+	{Action: "replace", TargetLabel: "d", Replacement: ptr("")},
+}
+
+// TestRelabelCache compares what the cache says with the rules themselves, for caches which hold everything, something
+// and nothing, while time goes by, and looks whether all references are given back.
+func TestRelabelCache(t *testing.T) {
+	f := func(name string, maxBytes, dictBytes int64) {
+		t.Run(name, func(t *testing.T) {
+			dict := labelcompress.New(labelcompress.Options{MaxBytes: dictBytes})
+			c := newRelabelCache(rules(t, testRules...), maxBytes)
+			rnd := rand.New(rand.NewPCG(5, 6))
+			now := time.Unix(1_700_000_000, 0)
+			hits := 0
+			for range 3000 {
+				now = now.Add(time.Duration(rnd.IntN(500)) * time.Millisecond)
+				c.begin(dict, now)
+				var refs []labelcompress.Ref
+				want := relabel.Labels{}
+				for _, n := range []string{"__name__", "a", "b", "c", "d"} {
+					v := fmt.Sprint(rnd.IntN(4))
+					if rnd.IntN(50) == 0 {
+						v = fmt.Sprint(rnd.Uint64()) // churn
+					}
+					if rnd.IntN(4) == 0 {
+						continue
+					}
+					r, err := dict.InternString(n, v)
+					if err != nil {
+						continue
+					}
+					refs = append(refs, r)
+					want.L = append(want.L, relabel.Label{Name: n, Value: v})
+				}
+				r := row{refs: slices.Clone(refs)}
+				before := len(c.cur.entries)
+				kept := c.apply(&r)
+				if len(c.cur.entries) == before {
+					hits++
+				}
+				wantKept := c.rules.Apply(&want) && len(want.L) > 0
+				if kept != wantKept {
+					t.Fatalf("apply(%v) = %t, want %t", want.L, kept, wantKept)
+				}
+				if kept {
+					want.Sort()
+					got := r.labels
+					if got == nil {
+						for _, ref := range r.refs {
+							n, v := dict.Label(ref)
+							got = append(got, relabel.Label{Name: string(n), Value: string(v)})
+						}
+					}
+					if !slices.Equal(got, want.L) {
+						t.Fatalf("apply() = %v, want %v", got, want.L)
+					}
+				}
+				for _, ref := range refs { // the batch is over
+					dict.Release(ref)
+				}
+				if max := 2*c.maxBytes + 3*cacheSlab*4; c.memory() > max {
+					t.Fatalf("memory() = %d, want at most %d", c.memory(), max)
+				}
+			}
+			if hits == 0 {
+				t.Error("the cache was never hit")
+			}
+			c.close()
+			if s := dict.Stats(); s.Items != 0 || s.Misuses != 0 {
+				t.Errorf("the dictionary has %d labels and %d misuses after close, want none", s.Items, s.Misuses)
+			}
+			if c.memory() != 0 {
+				t.Errorf("memory() = %d after close", c.memory())
+			}
+		})
+	}
+	f("all", 16<<20, 0)
+	f("one slab", 2*(cacheSlab*4+2000), 0)
+	f("nothing", 1, 0)
+	f("full dictionary", 16<<20, 1<<20)
+}
+
+// TestRelabelCacheForgets lets series go: two generations later the dictionary is empty, also when nothing is committed.
+func TestRelabelCacheForgets(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil, Destination{URL: "http://a.example" + receiver.WritePath,
+			Relabel: rules(t, relabel.Config{Action: "replace", TargetLabel: "new", Replacement: ptr("label")})})
+		rc := newReceiver(t, receiver.Options{})
+		r.serve("a.example:80", rc)
+		r.run()
+		for i := range 5 {
+			r.commit(t, r.Writer, 0, 100, int64(i+1)*1000)
+			time.Sleep(second)
+		}
+		if s := r.Stats(); s.OpenBytes == 0 {
+			t.Error("Stats() does not count the cache")
+		}
+		r.store.Close()
+		if n := r.dict.Stats().Items; n == 0 {
+			t.Error("the cache holds no references")
+		}
+		time.Sleep(3 * cacheAge)
+		if n := r.dict.Stats().Items; n != 0 {
+			t.Errorf("%d labels are left, want none", n)
+		}
+		if s := r.Stats(); s.OpenBytes != 0 {
+			t.Errorf("Stats() = %+v, want nothing", s)
+		}
+		if got := len(rc.Series(map[string]string{"new": "label"})); got != 100 {
+			t.Errorf("%d series with the new label, want 100", got)
+		}
+		r.store = labelset.New(r.dict, nil)
+	})
+}
+
+// TestRulesPerDestination has one destination without rules and two with their own.
+func TestRulesPerDestination(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hosts := []string{"a", "b", "c"}
+		cfgs := [][]relabel.Config{nil,
+			{{Action: "drop", SourceLabels: []string{"i"}, Regex: ptr("[0-4]")}},
+			{{Action: "labeldrop", Regex: ptr("slot")}, {Action: "replace", TargetLabel: "__name__", Replacement: ptr("n")}}}
+		var dests []Destination
+		for i, h := range hosts {
+			d := Destination{URL: "http://" + h + ".example" + receiver.WritePath}
+			if cfgs[i] != nil {
+				d.Relabel = rules(t, cfgs[i]...)
+			}
+			dests = append(dests, d)
+		}
+		r := newRig(t, nil, dests...)
+		var rcs []*receiver.Receiver
+		for _, h := range hosts {
+			rc := newReceiver(t, receiver.Options{})
+			rcs = append(rcs, rc)
+			r.serve(h+".example:80", rc)
+		}
+		r.run()
+		for i := range 3 {
+			if got, want := r.commit(t, r.Writer, 0, 10, int64(i+1)*1000), (batch.Dropped{Relabeled: 5}); got != want {
+				t.Errorf("Commit() = %+v, want %+v", got, want)
+			}
+			time.Sleep(2 * second)
+		}
+		for i, want := range []string{"10 m{i,slot}", "5 m{i,slot}", "10 n{i}"} {
+			series := rcs[i].Series(nil)
+			names := []string{}
+			for _, l := range series[0].Labels[1:] {
+				names = append(names, l.Name)
+			}
+			if got := fmt.Sprintf("%d %s{%s}", len(series), series[0].Name(), strings.Join(names, ",")); got != want {
+				t.Errorf("receiver %d has %s, want %s", i, got, want)
+			}
+			for _, s := range series {
+				if len(s.Samples) != 3 {
+					t.Errorf("receiver %d: %v has %d samples, want 3", i, s, len(s.Samples))
+				}
+			}
+			if err := rcs[i].Verify().Err(); err != nil {
+				t.Error(err)
+			}
+		}
+		r.balanced()
+		if n := r.Shrink(); n == 0 {
+			t.Error("Shrink() = 0, want what was remembered")
+		}
+		r.commit(t, r.Writer, 0, 10, 9000)
+		time.Sleep(2 * second)
+		if err := rcs[2].Verify().Err(); err != nil {
+			t.Error(err)
+		}
+	})
+}
