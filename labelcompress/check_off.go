@@ -6,3 +6,5 @@ package labelcompress
 const checked = false
 
 func checkFail(Ref, string) {}
+
+func checkPause() {}

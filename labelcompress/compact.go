@@ -118,16 +118,16 @@ func (d *Dict) giveUpLocked(share int64) {
 	}
 }
 
-// sealSparseLocked ends the open slab where it is mostly dead, or far too large for what the dictionary has become, so
-// that it can be compacted like any other.
+// sealSparseLocked ends the open slab where much of it is dead, or it is far too large for what the dictionary has become,
+// so that it can be compacted like any other.
 func (d *Dict) sealSparseLocked(share int64) {
 	s := d.data.open
 	if s == nil {
 		return
 	}
-	size := len(s.b)
-	dead := int(s.used-s.live) * int(share)
-	if dead > size || size > 4*slabSize(d.data.liveBytes) {
+	size := int64(len(s.b))
+	dead := int64(s.used - s.live)
+	if size > 4*int64(slabSize(d.data.liveBytes)) || dead*share > size && d.worthLocked(share) {
 		d.sealLocked()
 	}
 }
@@ -202,6 +202,7 @@ func (d *Dict) moveLabel(s *slab, off int, label []byte) (moved int, ok bool) {
 	next := uint64(to.loc(at))
 	for { // beside Acquire and Release of others
 		v := w.Load()
+		checkPause()
 		if w.CompareAndSwap(v, v>>32<<32|next) {
 			break
 		}

@@ -195,8 +195,7 @@ func find[T []byte | string](d *Dict, t *table, h uint32, name, value T) Ref {
 		}
 		r := Ref(slot)
 		loc := uint32(d.word(r).Load())
-		n, v := splitWire(labelAt(d.slabAt(loc).b, loc))
-		if string(n) == string(name) && string(v) == string(value) {
+		if isLabel(labelAt(d.slabAt(loc).b, loc), name, value) {
 			return r
 		}
 	}

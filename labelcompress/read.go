@@ -26,8 +26,13 @@ func (d *Dict) Wire(r Ref) []byte {
 			d.misused(r, "Wire")
 			return nil
 		}
+		checkPause()
 		if s := d.slabAt(uint32(v)); s != nil && d.reused.Load() == reused {
-			return labelAt(s.b, uint32(v))
+			b := s.b[v&offsetMask:] // labelAt, which is not inlined
+			if n := int(b[1]); n < 0x80 {
+				return b[: n+2 : n+2]
+			}
+			return longLabel(b)
 		}
 	}
 }

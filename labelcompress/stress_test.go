@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -133,4 +134,51 @@ func stressWorker(t *testing.T, d *Dict, rnd *rand.Rand, w, rounds int) {
 			views = nil
 		}
 	}
+}
+
+// TestReadBesideMoves moves labels without a pause, each in a slab of its own, whose number goes to the next one that
+// moves: the worst case for readers, who must never see another label, and for holders, of whom none must be lost.
+func TestReadBesideMoves(t *testing.T) {
+	d := New(Options{})
+	const labels = 6
+	var refs [labels]Ref
+	var want [labels]heldLabel
+	for i := range labels {
+		want[i] = heldLabel{name: fmt.Sprint("n", i), value: strings.Repeat(string(rune('a'+i)), minSlabBytes/ownSlabShare+i)}
+		refs[i] = mustIntern(t, d, want[i].name, want[i].value)
+	}
+	var wg sync.WaitGroup
+	var done atomic.Bool
+	for part := range 2 {
+		wg.Go(func() {
+			for !done.Load() && !t.Failed() {
+				for i := part * labels / 2; i < (part+1)*labels/2; i++ {
+					d.Acquire(refs[i])
+					if n, v := d.Label(refs[i]); string(n) != want[i].name || string(v) != want[i].value {
+						t.Errorf("Label(%d) = %q, %.5q…, want %q, %.5q…", refs[i], n, v, want[i].name, want[i].value)
+					}
+					d.Release(refs[i])
+				}
+			}
+		})
+	}
+	for round := range 20_000 {
+		r := refs[round%labels]
+		loc := uint32(d.word(r).Load())
+		s := d.slabAt(loc)
+		if n, ok := d.moveLabel(s, int(loc&offsetMask), d.Wire(r)); n == 0 || !ok {
+			t.Errorf("moveLabel of %d = %d, %v, want it moved", r, n, ok)
+		}
+	}
+	done.Store(true)
+	wg.Wait()
+	if d.reused.Load() == 0 {
+		t.Error("no slab number was used twice")
+	}
+	for _, r := range refs {
+		if got := d.word(r).Load() >> 32; got != 1 {
+			t.Errorf("Ref %d has %d holders, want 1", r, got)
+		}
+	}
+	checkInvariants(t, d)
 }

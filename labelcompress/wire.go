@@ -77,11 +77,25 @@ func splitField(b []byte) (text, rest []byte) {
 // labelAt returns the wire form of the label which starts at loc's offset in a slab's bytes.
 func labelAt(b []byte, loc uint32) []byte {
 	b = b[loc&offsetMask:]
-	n, i := uint64(b[1]), 2
-	if n >= 0x80 {
-		n, i = binary.Uvarint(b[1:])
-		i++
+	if n := int(b[1]); n < 0x80 {
+		return b[: n+2 : n+2]
 	}
-	end := i + int(n)
+	return longLabel(b)
+}
+
+func longLabel(b []byte) []byte {
+	n, i := binary.Uvarint(b[1:])
+	end := 1 + i + int(n)
 	return b[:end:end]
+}
+
+// isLabel reports whether w is the wire form of name and value.
+func isLabel[T []byte | string](w []byte, name, value T) bool {
+	// With less than this much text all three lengths take one byte, so where the text lies is known.
+	const short = 0x80 - 4
+	if n := len(name); n+len(value) < short {
+		return len(w) == n+len(value)+6 && int(w[3]) == n && string(w[4:4+n]) == string(name) && string(w[6+n:]) == string(value)
+	}
+	n, v := splitWire(w)
+	return string(n) == string(name) && string(v) == string(value)
 }

@@ -76,3 +76,27 @@ func FuzzWireRoundTrip(f *testing.F) {
 		wantLabel(t, d, r, name, value)
 	})
 }
+
+// Two labels are the same only where name and value are, wherever one ends and the other begins.
+func TestIsLabel(t *testing.T) {
+	texts := []string{"", "a", "b", "ab", "\x12", "\x12\x01", "\x01a", "a\x12\x01b", "\x12\x00", strings.Repeat("x", 60), strings.Repeat("x", 61), strings.Repeat("x", 62), strings.Repeat("x", 130)}
+	type label struct{ name, value string }
+	var labels []label
+	for _, name := range texts {
+		for _, value := range texts {
+			labels = append(labels, label{name, value})
+		}
+	}
+	for _, stored := range labels {
+		wire := make([]byte, wireBytes(len(stored.name), len(stored.value)))
+		putWire(wire, stored.name, stored.value)
+		if n, v, err := decodeLabel(wire); err != nil || n != stored.name || v != stored.value {
+			t.Errorf("putWire of %q decodes to %q, %q, %v", stored, n, v, err)
+		}
+		for _, asked := range labels {
+			if got, want := isLabel(wire, asked.name, asked.value), stored == asked; got != want {
+				t.Errorf("isLabel(wire of %q, %q) = %v, want %v", stored, asked, got, want)
+			}
+		}
+	}
+}
