@@ -6,7 +6,8 @@
 // root does not run it; `cd conformance && go test ./...` does. It imports only those packages of Prometheus that it
 // compares with, since they compile in seconds.
 //
-// There is no code here but tests. Read relabel_test.go for relabeling; for the text format read oracle_test.go (what
-// Prometheus makes of a body), splits_test.go (ways to cut a body), bodies_test.go (what bodies there are), and
-// parse_test.go, where they come together. Where both parties differ on purpose, the test says so, and why.
+// There is no code here but tests. For relabeling read relabel_oracle_test.go (both parties on the same rules and labels) and
+// relabel_test.go. For the text format read parse_oracle_test.go (what Prometheus makes of a body), cases_test.go (bodies
+// that parsers have disagreed about), bodies_test.go (bodies of real programs), splits_test.go (ways to cut them), and
+// parse_test.go, where they come together. Where both parties differ on purpose, the test says so: see agree.
 package conformance

@@ -3,6 +3,7 @@ module scraper/conformance
 go 1.26.7
 
 require (
+	github.com/google/go-cmp v0.7.0
 	github.com/prometheus/common v0.73.1
 	github.com/prometheus/prometheus v0.316.0
 	go.yaml.in/yaml/v2 v2.4.4

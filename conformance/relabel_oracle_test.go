@@ -30,6 +30,10 @@ func theirs(c relabel.Config) (*promrelabel.Config, error) {
 	}
 	if c.Regex != nil {
 		keys["regex"] = *c.Regex
+		if *c.Regex == "~" || *c.Regex == "null" {
+			// Read from YAML these would overwrite Prometheus' default expression, for every rule in the process.
+			keys["regex"] = "(?:" + *c.Regex + ")"
+		}
 	}
 	if c.Modulus != 0 {
 		keys["modulus"] = c.Modulus
