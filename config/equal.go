@@ -23,7 +23,7 @@ type Diff struct {
 	// SameSampleRules: what makes a series of a line: metric_relabel_configs, honor_labels, honor_timestamps,
 	// track_timestamps_staleness, external labels. When they change, what was learnt about series holds no more.
 	SameSampleRules bool
-	// SameLimits: sample_limit, label_limit, max_scrape_size.
+	// SameLimits: sample_limit, label_limit, max_scrape_size, fallback_scrape_protocol.
 	SameLimits bool
 }
 
@@ -44,7 +44,7 @@ func (j *Job) Diff(o *Job) Diff {
 		SameSampleRules: j.HonorLabels == o.HonorLabels && j.HonorTimestamps == o.HonorTimestamps &&
 			j.TrackTimestampsStaleness == o.TrackTimestampsStaleness && j.MetricRelabel.Equal(o.MetricRelabel) &&
 			slices.Equal(j.ExternalLabels, o.ExternalLabels),
-		SameLimits: j.SampleLimit == o.SampleLimit && j.LabelLimit == o.LabelLimit && j.MaxScrapeBytes == o.MaxScrapeBytes,
+		SameLimits: j.FallbackText == o.FallbackText && j.SampleLimit == o.SampleLimit && j.LabelLimit == o.LabelLimit && j.MaxScrapeBytes == o.MaxScrapeBytes,
 	}
 }
 

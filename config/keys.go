@@ -41,7 +41,6 @@ var peerGlobal = peerKeys{
 var peerJob = peerKeys{
 	// Prometheus
 	"scrape_protocols":                   {"[PrometheusText0.0.4]"},
-	"fallback_scrape_protocol":           {`""`},
 	"scrape_native_histograms":           {"false"},
 	"scrape_classic_histograms":          {"false"},
 	"always_scrape_classic_histograms":   {"false"},

@@ -323,6 +323,28 @@ func TestCompression(t *testing.T) {
 	f("enable_compression: false, disable_compression: false", false)
 }
 
+// TestFallbackProtocol pins which answers of unknown format a job may take for text.
+func TestFallbackProtocol(t *testing.T) {
+	f := func(value string, want bool, problem string) {
+		t.Helper()
+		c, err := Parse([]byte("scrape_configs:\n- job_name: a\n  fallback_scrape_protocol: "+value+"\n"), Options{Dialect: Prometheus})
+		if problem != "" {
+			if err == nil || !strings.Contains(err.Error(), problem) {
+				t.Errorf("fallback_scrape_protocol: %s: error %v, want %q", value, err, problem)
+			}
+			return
+		}
+		if err != nil || c.Jobs[0].FallbackText != want {
+			t.Errorf("fallback_scrape_protocol: %s = %v, error %v, want %v", value, c, err, want)
+		}
+	}
+	f("PrometheusText0.0.4", true, "")
+	f("PrometheusText1.0.0", true, "")
+	f(`""`, false, "")
+	f("OpenMetricsText1.0.0", false, "not supported yet")
+	f("text", false, "unknown protocol")
+}
+
 func TestMergeKeysAndAnchors(t *testing.T) {
 	c := mustParse(t, `
 scrape_configs:
