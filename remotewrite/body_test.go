@@ -175,16 +175,19 @@ func TestBodiesOverHTTP(t *testing.T) {
 		rude := new(rudeServer)
 		s := httptest.NewUnstartedServer(rude)
 		s.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, 0)
-		s.EnableHTTP2 = http2
-		s.StartTLS()
+		h := DefaultHTTP()
+		if s.EnableHTTP2 = http2; http2 {
+			s.StartTLS()
+			h.EnableHTTP2 = true
+			h.TLSConfig.CA = string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw}))
+		} else {
+			s.Start()
+		}
 		defer s.Close()
 
 		// Few buffers are kept, so that memory is in use again at once.
 		pool := bufpooltest.NewWith(t, bufpool.Options{MaxIdleBytes: 4 << 20})
 		tg := newTarget(t, pool)
-		h := DefaultHTTP()
-		h.EnableHTTP2 = http2
-		h.TLSConfig.CA = string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw}))
 		var account atomic.Int64
 		var open bodies
 		sets := make([]string, 256)

@@ -29,9 +29,11 @@ type destination struct {
 	predecessor <-chan struct{}
 	gone        chan struct{} // closed when all is over
 
-	requests stateLog // requests fail
-	refusals stateLog // blocks are refused
-	losses   stateLog // the queue is full
+	requests   stateLog // requests fail
+	refusals   stateLog // blocks are refused
+	evictions  stateLog // the queue is full
+	oversize   stateLog // series exceed a block
+	unreadable stateLog // the queue fails
 
 	mu     sync.Mutex
 	queue  queue
@@ -60,7 +62,9 @@ func newDestination(id, label string, c *client, o Options) *destination {
 		gone:  make(chan struct{}),
 		queue: newMemQueue(o.Slots, c.dest.MaxPendingBytes),
 	}
-	d.requests.log, d.refusals.log, d.losses.log = d.log, d.log, d.log
+	for _, l := range []*stateLog{&d.requests, &d.refusals, &d.evictions, &d.oversize, &d.unreadable} {
+		l.log = d.log
+	}
 	d.client.Store(c)
 	for range o.Slots {
 		d.wake = append(d.wake, make(chan struct{}, 1))
@@ -80,7 +84,7 @@ func (d *destination) commit(rows, relabeled, tooLarge int) {
 	d.m.droppedRelabeled.Add(float64(relabeled))
 	if tooLarge > 0 {
 		d.m.dropped("too_large").Add(float64(tooLarge))
-		d.losses.event("dropped series larger than a block; raise the maximum block size", tooLarge)
+		d.oversize.event("dropped series larger than a block; raise the maximum block size", tooLarge)
 	}
 }
 
@@ -96,7 +100,7 @@ func (d *destination) enqueue(b *block) int {
 	if evicted.samples > 0 {
 		d.m.pendingSamples.Sub(float64(evicted.samples))
 		d.m.dropped("queue_full").Add(float64(evicted.samples))
-		d.losses.event("dropped the oldest samples: the queue is full", evicted.samples)
+		d.evictions.event("dropped the oldest samples: the queue is full", evicted.samples)
 	}
 	select {
 	case d.wake[slot] <- struct{}{}:

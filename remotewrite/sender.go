@@ -37,7 +37,7 @@ func (d *destination) deliver(ctx context.Context, r record) bool {
 	if err != nil {
 		d.settle(r, func(b *Books) { b.Dropped.Unreadable += uint64(r.rows) })
 		d.m.dropped("unreadable").Add(float64(r.rows))
-		d.losses.event("dropped a block which the queue could not read", r.rows, slog.Any("err", err))
+		d.unreadable.event("dropped a block which the queue could not read", r.rows, slog.Any("err", err))
 		return true
 	}
 	defer blk.release()
