@@ -1,0 +1,141 @@
+package main
+
+import (
+	"net/url"
+	"strings"
+)
+
+// remoteWrite puts each -remoteWrite.url together with its items of the other flags.
+func (p *parser) remoteWrite() error {
+	l := p.l
+	for _, d := range p.flags {
+		if items, ok := d.value.(*list); ok && d.perURL && d.isSet && len(items.items) > max(1, len(l.url.items)) {
+			p.warnf("%s has %d values for %d -remoteWrite.url: quote a value which holds a comma", d, len(items.items), len(l.url.items))
+		}
+	}
+	seen := make(map[string]int)
+	for i, text := range l.url.items {
+		u := RemoteWriteURL{
+			URL:                   text,
+			SendTimeout:           l.sendTimeout.durationAt(i, sendTimeout),
+			RetryMin:              l.retryMin.durationAt(i, retryMin),
+			RetryMax:              l.retryMax.durationAt(i, retryMax),
+			Username:              l.username.at(i),
+			Password:              l.password.at(i),
+			PasswordFile:          l.passwordFile.at(i),
+			BearerToken:           l.bearerToken.at(i),
+			BearerTokenFile:       l.bearerTokenFile.at(i),
+			TLSCAFile:             l.tlsCA.at(i),
+			TLSCertFile:           l.tlsClientCert.at(i),
+			TLSKeyFile:            l.tlsClientKey.at(i),
+			TLSServerName:         l.tlsServerName.at(i),
+			TLSInsecureSkipVerify: l.tlsInsecure.boolAt(i),
+		}
+		n := i + 1 // how users count
+		if err := checkURL(text); err != "" {
+			return usagef("-remoteWrite.url number %d: %s", n, err)
+		}
+		if first := seen[text]; first != 0 {
+			return usagef("-remoteWrite.url number %d is the same as number %d: it would receive everything twice", n, first)
+		}
+		seen[text] = n
+		var problem string
+		if u.Headers, problem = parseHeaders(l.headers.at(i)); problem != "" {
+			return usagef("-remoteWrite.headers for -remoteWrite.url number %d: %s", n, problem)
+		}
+		if err := u.secretsFromFiles(n); err != nil {
+			return err
+		}
+		if err := u.check(n); err != nil {
+			return err
+		}
+		p.s.RemoteWrite = append(p.s.RemoteWrite, u)
+	}
+	return nil
+}
+
+// secretsFromFiles turns secrets that are given as file://path into their files.
+func (u *RemoteWriteURL) secretsFromFiles(n int) error {
+	for _, s := range []struct {
+		flag        string
+		value, file *string
+	}{
+		{"-remoteWrite.basicAuth.password", &u.Password, &u.PasswordFile},
+		{"-remoteWrite.bearerToken", &u.BearerToken, &u.BearerTokenFile},
+	} {
+		path, ok := strings.CutPrefix(*s.value, "file://")
+		if ok && *s.file == "" {
+			*s.value, *s.file = "", path
+		}
+		if *s.value != "" && *s.file != "" || ok && path != *s.file {
+			return usagef("%s and %sFile are both given for -remoteWrite.url number %d: give one of them", s.flag, s.flag, n)
+		}
+	}
+	return nil
+}
+
+func (u *RemoteWriteURL) check(n int) error {
+	basic := u.Username != "" || u.Password != "" || u.PasswordFile != ""
+	switch {
+	case basic && u.Username == "":
+		return usagef("-remoteWrite.basicAuth.password needs -remoteWrite.basicAuth.username, for -remoteWrite.url number %d", n)
+	case basic && (u.BearerToken != "" || u.BearerTokenFile != ""):
+		return usagef("-remoteWrite.basicAuth.username and -remoteWrite.bearerToken are both given for -remoteWrite.url number %d: give one of them", n)
+	case (u.TLSCertFile == "") != (u.TLSKeyFile == ""):
+		return usagef("-remoteWrite.tlsCertFile and -remoteWrite.tlsKeyFile need each other, for -remoteWrite.url number %d", n)
+	case u.RetryMin > u.RetryMax:
+		return usagef("-remoteWrite.retryMinInterval=%s is more than -remoteWrite.retryMaxInterval=%s, for -remoteWrite.url number %d",
+			formatDuration(u.RetryMin), formatDuration(u.RetryMax), n)
+	}
+	return nil
+}
+
+// checkURL says what is wrong with a receiver's URL without showing it, for it may hold a password or a token.
+func checkURL(text string) string {
+	u, err := url.Parse(text)
+	switch {
+	case text == "":
+		return "it is empty"
+	case err != nil:
+		return "it is no valid URL"
+	case u.Scheme != "http" && u.Scheme != "https":
+		return "it must begin with http:// or https://"
+	case u.Hostname() == "":
+		return "it has no host"
+	}
+	return ""
+}
+
+// parseHeaders parses "name:value^^name:value". The problem does not show values, for they may be secrets.
+func parseHeaders(text string) (headers map[string]string, problem string) {
+	if text == "" {
+		return nil, ""
+	}
+	headers = make(map[string]string)
+	for _, header := range strings.Split(text, "^^") {
+		name, value, ok := strings.Cut(header, ":")
+		name = strings.TrimSpace(name)
+		if !ok || !isHeaderName(name) {
+			return nil, "want name:value, several joined by ^^"
+		}
+		if strings.ContainsAny(value, "\r\n\x00") {
+			return nil, "the value of " + name + " holds a line break"
+		}
+		if _, ok := headers[name]; ok {
+			return nil, name + " is given twice"
+		}
+		headers[name] = strings.TrimSpace(value)
+	}
+	return headers, ""
+}
+
+// isHeaderName reports whether a name is a token of RFC 9110.
+func isHeaderName(name string) bool {
+	for _, c := range []byte(name) {
+		isAlphanumeric := c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
+		if !isAlphanumeric && !strings.ContainsRune("!#$%&'*+-.^_`|~", rune(c)) {
+			return false
+		}
+	}
+	return name != ""
+}
