@@ -110,7 +110,7 @@ func (s wireSample) String() string {
 
 // decodeRequest is a slow, obvious reader of remote write 1, which accepts nothing that is not meant to be there.
 func decodeRequest(body []byte) (samples []wireSample, err error) {
-	raw, err := snappy.Decode(nil, body)
+	raw, err := snappy.DecodeStrict(nil, body)
 	if err != nil {
 		return nil, err
 	}
