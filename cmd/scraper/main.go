@@ -131,7 +131,7 @@ func serve(s *Settings, log *slog.Logger, stdout io.Writer) error {
 	if err := a.reload(); err != nil {
 		return err
 	}
-	log.Info("started", "version", version, "dialect", s.Dialect.String(), "why", s.DialectWhy)
+	log.Info("started", "version", version, "dialect", s.Dialect.String(), "why", s.DialectWhy, "listen", a.addresses())
 
 	done := make(chan error, 2)
 	go func() { done <- a.run(ctx) }()

@@ -1,0 +1,109 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	commoncfg "github.com/prometheus/common/config"
+
+	"scraper/config"
+	"scraper/remotewrite"
+)
+
+// reload reads the configuration again, and changes what differs. A configuration which is refused changes nothing.
+func (a *agent) reload() error {
+	a.reloadMu.Lock()
+	defer a.reloadMu.Unlock()
+	start := time.Now()
+	err := a.apply()
+	a.metrics.reloaded(err, time.Now())
+	if err != nil {
+		a.log.Error("configuration refused", "err", err)
+		return err
+	}
+	a.log.Info("configuration loaded", "duration", time.Since(start))
+	return nil
+}
+
+// reloadWithin is reload for a caller who may leave; the reload goes on without it.
+func (a *agent) reloadWithin(ctx context.Context) error {
+	done := make(chan error, 1)
+	go func() { done <- a.reload() }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func (a *agent) apply() error {
+	cfg, err := a.load()
+	if err != nil {
+		return err
+	}
+	dests, err := destinations(a.s, cfg, a.extra)
+	if err != nil {
+		return err
+	}
+	if err := a.targets.Check(cfg); err != nil {
+		return err
+	}
+	if err := a.writer.Apply(dests); err != nil {
+		return err
+	}
+	for _, w := range cfg.Warnings {
+		a.log.Warn("configuration", "warning", w)
+	}
+	if err := a.targets.Apply(cfg, a.found.Apply); err != nil {
+		return err
+	}
+	a.mu.Lock()
+	a.cfg = cfg
+	a.mu.Unlock()
+	return nil
+}
+
+// destinations are those of the command line, then those of the configuration, then the others.
+func destinations(s *Settings, cfg *config.Config, extra []remotewrite.Destination) ([]remotewrite.Destination, error) {
+	var dests []remotewrite.Destination
+	urls := make(map[string]bool)
+	for i := range s.RemoteWrite {
+		d := fromFlags(&s.RemoteWrite[i])
+		urls[d.URL] = true
+		dests = append(dests, d)
+	}
+	for i, rw := range cfg.RemoteWrites {
+		if urls[rw.URL] {
+			return nil, fmt.Errorf("remote_write number %d (line %d) has the same URL as a -remoteWrite.url; give it in one place", i+1, rw.Line)
+		}
+		dests = append(dests, remotewrite.FromConfig(rw))
+	}
+	dests = append(dests, extra...)
+	if len(dests) == 0 && s.Dialect == config.VMAgent {
+		return nil, errors.New("there is nowhere to send to: give -remoteWrite.url, or a remote_write section in the configuration")
+	}
+	return dests, nil
+}
+
+// fromFlags is the destination that one -remoteWrite.url and its options describe.
+func fromFlags(u *RemoteWriteURL) remotewrite.Destination {
+	http := remotewrite.DefaultHTTP()
+	if u.Username != "" || u.Password != "" || u.PasswordFile != "" {
+		http.BasicAuth = &commoncfg.BasicAuth{Username: u.Username, Password: commoncfg.Secret(u.Password), PasswordFile: u.PasswordFile}
+	}
+	if u.BearerToken != "" || u.BearerTokenFile != "" {
+		http.Authorization = &commoncfg.Authorization{
+			Type: "Bearer", Credentials: commoncfg.Secret(u.BearerToken), CredentialsFile: u.BearerTokenFile,
+		}
+	}
+	http.TLSConfig = commoncfg.TLSConfig{
+		CAFile: u.TLSCAFile, CertFile: u.TLSCertFile, KeyFile: u.TLSKeyFile, ServerName: u.TLSServerName,
+		InsecureSkipVerify: u.TLSInsecureSkipVerify,
+	}
+	return remotewrite.Destination{
+		URL: u.URL, Headers: u.Headers, HTTP: http, Timeout: u.SendTimeout, RetryMin: u.RetryMin, RetryMax: u.RetryMax,
+	}
+}
