@@ -25,7 +25,10 @@ const patience = 5 * time.Second
 //
 // Main also refuses to resolve names by DNS, so that tests find the same network everywhere: names in the hosts file
 // (localhost) still resolve.
-func Main(m *testing.M) {
+func Main(m *testing.M) { os.Exit(Run(m)) }
+
+// Run is Main for packages which have to clean up before they exit: it returns the code to exit with.
+func Run(m *testing.M) int {
 	net.DefaultResolver = &net.Resolver{PreferGo: true, Dial: refuse}
 	before := snapshot()
 	code := m.Run()
@@ -35,7 +38,7 @@ func Main(m *testing.M) {
 			code = 1
 		}
 	}
-	os.Exit(code)
+	return code
 }
 
 // Check makes the test fail at its end when goroutines are left which were not there when Check was called. Call it
