@@ -2,14 +2,16 @@ package labelset
 
 import "scraper/internal/slab"
 
-// Compaction moves all label sets of a store into a fresh arena, and numbers their labels anew, so that what was removed
-// gives its memory back. The owner moves every ID that it keeps, then closes the compaction; IDs which were not moved are
+// Compaction moves all label sets of a store into a fresh arena, and numbers their labels and shapes anew, so that what
+// was removed gives its memory back. The owner moves every ID that it keeps, then closes the compaction; IDs which were not moved are
 // gone without their labels having been released, so there must be none.
 type Compaction struct {
 	s       *Store
 	arena   slab.Bytes
 	locals  slab.Vec[local]
 	renamed []uint32 // former number to new one, plus one; 0 is not used yet
+	shapes  []string
+	shaped  []uint32 // as renamed, of shapes
 	live    int
 }
 
@@ -21,14 +23,19 @@ func (s *Store) Wasteful() bool {
 
 // Compact begins a compaction. The store must not be used until Close.
 func (s *Store) Compact() *Compaction {
-	return &Compaction{s: s, renamed: make([]uint32, s.locals.Len())}
+	return &Compaction{s: s, renamed: make([]uint32, s.locals.Len()), shaped: make([]uint32, len(s.shapes))}
 }
 
 // Move returns the new ID of id, which was made by Add, or by AddTimed if timed is set.
 func (c *Compaction) Move(id ID, timed bool) ID {
 	rec := c.s.Record(id)
-	_, n := uvarint(rec)
-	size := n
+	shape, n := uvarint(rec)
+	if c.shaped[shape] == 0 {
+		c.shapes = append(c.shapes, c.s.shapes[shape])
+		c.shaped[shape] = uint32(len(c.shapes))
+	}
+	shape = c.shaped[shape] - 1
+	size := uvarintLen(shape)
 	for b := rec[n:]; len(b) > 0; {
 		x, k := uvarint(b)
 		b = b[k:]
@@ -46,7 +53,7 @@ func (c *Compaction) Move(id ID, timed bool) ID {
 	if timed {
 		copy(dst, c.s.arena.From(uint32(id) - lastBytes)[:lastBytes])
 	}
-	w := extra + copy(dst[extra:], rec[:n])
+	w := extra + putUvarint(dst[extra:], shape)
 	for b := rec[n:]; len(b) > 0; {
 		x, k := uvarint(b)
 		b = b[k:]
@@ -60,6 +67,10 @@ func (c *Compaction) Close() {
 	s := c.s
 	s.arena, s.locals, s.liveBytes = c.arena, c.locals, c.live
 	s.free, s.index = nil, nil
+	s.shapes, s.shapeNums = c.shapes, make(map[string]uint32, len(c.shapes))
+	for i, sh := range c.shapes {
+		s.shapeNums[sh] = uint32(i)
+	}
 	s.Settle()
 	*c = Compaction{}
 }
