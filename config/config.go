@@ -132,5 +132,4 @@ type QueueConfig struct {
 	MaxShards         int
 	MinShards         int
 	RetryOnHTTP429    *bool
-	SampleAgeLimit    time.Duration
 }

@@ -162,7 +162,7 @@ func TestLoadPrometheus(t *testing.T) {
 			Relabel: compile(t, relabel.HashMD5, relabel.Config{SourceLabels: []string{"__name__"}, Regex: ptr("go_.*"), Action: "drop"}),
 			Queue: QueueConfig{
 				Capacity: 10000, MaxShards: 10, MinShards: 2, MaxSamplesPerSend: 5000, BatchSendDeadline: 5 * time.Second,
-				MinBackoff: 30 * time.Millisecond, MaxBackoff: 5 * time.Second, RetryOnHTTP429: ptr(true), SampleAgeLimit: time.Hour,
+				MinBackoff: 30 * time.Millisecond, MaxBackoff: 5 * time.Second, RetryOnHTTP429: ptr(true),
 			},
 			HTTP: commoncfg.HTTPClientConfig{
 				FollowRedirects: true,
