@@ -205,15 +205,6 @@ func replace(t *testing.T, path, text string) {
 	}
 }
 
-// age makes a file look as if it was written long ago.
-func age(t *testing.T, path string) {
-	t.Helper()
-	old := time.Now().Add(-time.Hour)
-	if err := os.Chtimes(path, old, old); err != nil {
-		t.Fatal(err)
-	}
-}
-
 // yamlOf is a target file with one group.
 func yamlOf(targets ...string) string {
 	return fmt.Sprintf("- targets: [%s]\n", strings.Join(targets, ", "))

@@ -82,7 +82,7 @@ func (o Options) validate() error {
 	var errs []error
 	positive := func(name string, v int64) {
 		if v < 0 {
-			errs = append(errs, fmt.Errorf("Options.%s is %d, must not be negative", name, v))
+			errs = append(errs, fmt.Errorf("option %s is %d, must not be negative", name, v))
 		}
 	}
 	positive("Retention", int64(o.Retention))

@@ -23,7 +23,7 @@ const (
 	tagLabelValue  = 2<<3 | 2
 	tagSample      = 2<<3 | 2
 	tagSampleValue = 1<<3 | 1
-	tagSampleTime  = 2<<3 | 0
+	tagSampleTime  = 2 << 3
 
 	seriesHead = 3 // the tag, and two bytes for the length
 )

@@ -135,10 +135,10 @@ func (o Options) withDefaults() (Options, error) {
 func (o Options) validate() error {
 	var errs []error
 	if o.Slots < 0 || o.Slots > 1024 {
-		errs = append(errs, fmt.Errorf("Slots is %d, want 1 to 1024", o.Slots))
+		errs = append(errs, fmt.Errorf("option Slots is %d, want 1 to 1024", o.Slots))
 	}
 	if o.DrainTimeout < 0 {
-		errs = append(errs, fmt.Errorf("DrainTimeout is %v, want a positive duration", o.DrainTimeout))
+		errs = append(errs, fmt.Errorf("option DrainTimeout is %v, want a positive duration", o.DrainTimeout))
 	}
 	errs = append(errs, validateBounds(o.FlushInterval, o.MaxRowsPerBlock, o.MaxBlockBytes, o.MaxPendingBytes)...)
 	return errors.Join(errs...)
