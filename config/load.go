@@ -113,14 +113,14 @@ func (d *decoder) parse(text []byte) *yaml.Node {
 	dec := yaml.NewDecoder(bytes.NewReader(text))
 	var doc yaml.Node
 	if err := dec.Decode(&doc); err != nil {
-		if err != io.EOF {
+		if !errors.Is(err, io.EOF) {
 			d.report(syntaxProblem(text, err))
 		}
 		return nil
 	}
 	var next yaml.Node
 	switch err := dec.Decode(&next); {
-	case err == io.EOF:
+	case errors.Is(err, io.EOF):
 	case err != nil:
 		d.report(syntaxProblem(text, err))
 		return nil

@@ -35,7 +35,8 @@ func (r *Receiver) Listen(addr string) (*Server, error) {
 	if ip, err := netip.ParseAddr(host); err != nil || !ip.IsLoopback() {
 		return nil, fmt.Errorf("receiver: listen on %q: not a loopback address", addr)
 	}
-	l, err := net.Listen("tcp", net.JoinHostPort(host, port))
+	var lc net.ListenConfig
+	l, err := lc.Listen(context.Background(), "tcp", net.JoinHostPort(host, port))
 	if err != nil {
 		return nil, fmt.Errorf("receiver: %w", err)
 	}

@@ -49,7 +49,8 @@ func (f *fields) next() bool {
 	if len(f.rest) == 0 || f.err != nil {
 		return false
 	}
-	tag, ok := uint64(f.rest[0]), true
+	var ok bool
+	tag := uint64(f.rest[0])
 	if tag < 0x80 {
 		f.rest = f.rest[1:]
 	} else if tag, ok = f.uvarint(); !ok {

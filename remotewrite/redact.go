@@ -67,7 +67,7 @@ func (r *redactor) text(s string) string { return r.r.Replace(s) }
 func (r *redactor) error(err error) error {
 	s := err.Error()
 	for e := err; e != nil; e = errors.Unwrap(e) {
-		if ue, ok := e.(*url.Error); ok && ue.URL != "" {
+		if ue, ok := e.(*url.Error); ok && ue.URL != "" { //nolint:errorlint // the loop looks at each error of the chain
 			s = strings.ReplaceAll(s, ue.URL, "<hidden>")
 		}
 	}

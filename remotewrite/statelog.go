@@ -48,7 +48,7 @@ func (s *stateLog) failed(msg string, attrs ...slog.Attr) {
 	if s.failures > 1 {
 		attrs = append(attrs, slog.Int("failures", s.failures), slog.Duration("for", now.Sub(s.since).Round(time.Second)))
 	}
-	s.log.LogAttrs(context.Background(), slog.LevelWarn, msg, attrs...)
+	s.log.LogAttrs(context.Background(), slog.LevelWarn, msg, attrs...) //nolint:sloglint // callers pass constants
 }
 
 // recovered notes that all is well.
@@ -59,7 +59,7 @@ func (s *stateLog) recovered(msg string) {
 		return
 	}
 	if s.told {
-		s.log.LogAttrs(context.Background(), slog.LevelInfo, msg,
+		s.log.LogAttrs(context.Background(), slog.LevelInfo, msg, //nolint:sloglint // callers pass constants
 			slog.Int("failures", s.failures), slog.Duration("after", time.Since(s.since).Round(time.Millisecond)))
 	}
 	s.since, s.told = time.Time{}, false
@@ -77,5 +77,5 @@ func (s *stateLog) event(msg string, n int, attrs ...slog.Attr) {
 	}
 	attrs = append(attrs, slog.Int("samples", s.untoldSum), slog.Int("times", s.untold))
 	s.lastTold, s.untold, s.untoldSum = now, 0, 0
-	s.log.LogAttrs(context.Background(), slog.LevelWarn, msg, attrs...)
+	s.log.LogAttrs(context.Background(), slog.LevelWarn, msg, attrs...) //nolint:sloglint // callers pass constants
 }

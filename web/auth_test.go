@@ -184,7 +184,7 @@ func FuzzRequest(f *testing.F) {
 	f.Add("@", "", "\x00", "a=b&authKey")
 	s := newServer(f, options())
 	f.Fuzz(func(t *testing.T, peer, host, header, query string) {
-		r := httptest.NewRequest("POST", "/-/reload", nil)
+		r := httptest.NewRequest(http.MethodPost, "/-/reload", nil)
 		r.RemoteAddr, r.Host, r.URL.RawQuery = peer, host, query
 		r.Header.Set("Authorization", header)
 		r.Header.Set("Accept-Encoding", header)

@@ -51,7 +51,7 @@ func (s *Server) wrap(rt route) http.Handler {
 		rec := &recorder{ResponseWriter: w}
 		defer func() {
 			p := recover()
-			abort := p == http.ErrAbortHandler
+			abort := p == http.ErrAbortHandler //nolint:errorlint // a panic's value, which net/http compares so too
 			if p != nil && !abort {
 				s.log.Error("a request panicked, which is a bug", slog.String("path", label), slog.Any("panic", p), slog.String("stack", string(debug.Stack())))
 				if abort = rec.code != 0; !abort {
