@@ -120,6 +120,9 @@ func serve(s *Settings, log *slog.Logger, stdout io.Writer) error {
 		p.load, p.latest = side.load(s), side.latest
 		p.extra = append(p.extra, side.destination())
 	}
+	if _, err := p.load(); err != nil {
+		return err // before an address is opened, since it is the likelier mistake
+	}
 	a, err := newAgent(s, p)
 	if err != nil {
 		return err
