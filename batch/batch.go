@@ -73,10 +73,20 @@ type Batch struct {
 	chunks []*bufpool.Buf
 	rows   int
 	timed  int
+
+	spool *Spool
+	file  *spoolFile // holds the rows before those in chunks; nil while there are none
+	err   error
 }
 
 // New returns an empty batch whose chunks come from pool.
 func New(pool *bufpool.Pool) *Batch { return &Batch{pool: pool} }
+
+// NewSpooled is New, with a limit on the memory of a batch: what goes beyond lies in one of spool's files.
+func NewSpooled(pool *bufpool.Pool, spool *Spool) *Batch { return &Batch{pool: pool, spool: spool} }
+
+// Err is the error that kept rows from being stored, nil if there was none. A batch with an error is not to be used.
+func (b *Batch) Err() error { return b.err }
 
 // Len is the number of rows.
 func (b *Batch) Len() int { return b.rows }
@@ -122,8 +132,11 @@ func (b *Batch) grow(n int) []byte {
 			return c.B[l : l+n : l+n]
 		}
 	}
+	if b.spool != nil && len(b.chunks)*chunkBytes >= b.spool.maxBytes {
+		b.spill()
+	}
 	size := chunkBytes
-	if len(b.chunks) == 0 {
+	if len(b.chunks) == 0 && b.file == nil {
 		size = firstChunkBytes
 	}
 	c := b.pool.Get(size)
@@ -141,6 +154,11 @@ func (b *Batch) Reset() {
 	b.chunks = b.chunks[:0]
 	b.rows, b.timed = 0, 0
 	b.Sets = nil
+	if b.file != nil {
+		b.spool.put(b.file)
+		b.file = nil
+	}
+	b.err = nil
 }
 
 // Cursor walks the rows of a batch in the order in which they were added.
@@ -152,7 +170,8 @@ func (b *Batch) Reset() {
 //		… c.Value, c.TimestampMillis …
 //	}
 //
-// A cursor is valid until the batch is changed or reset.
+// A cursor is valid until the batch is changed or reset. Err tells afterwards whether all rows could be read; who leaves the
+// loop early calls Close.
 type Cursor struct {
 	// Set, Value and TimestampMillis are the current row's. The timestamp is the batch's where the row has none.
 	Set             labelset.ID
@@ -162,8 +181,10 @@ type Cursor struct {
 	Timed bool
 
 	b     *Batch
-	chunk int
+	chunk int // counting those in the file first
 	rest  []byte
+	page  *bufpool.Buf // of the chunk that was read from the file
+	err   error
 }
 
 // Cursor returns a cursor before the first row.
@@ -172,11 +193,9 @@ func (b *Batch) Cursor() *Cursor { return &Cursor{b: b, chunk: -1} }
 // Next moves to the next row and reports whether there is one.
 func (c *Cursor) Next() bool {
 	for len(c.rest) == 0 {
-		c.chunk++
-		if c.chunk >= len(c.b.chunks) {
+		if !c.nextChunk() {
 			return false
 		}
-		c.rest = c.b.chunks[c.chunk].B
 	}
 	head := binary.LittleEndian.Uint32(c.rest)
 	c.Value = math.Float64frombits(binary.LittleEndian.Uint64(c.rest[4:]))
@@ -190,6 +209,49 @@ func (c *Cursor) Next() bool {
 	c.TimestampMillis = c.b.TimestampMillis
 	c.rest = c.rest[plainRowBytes:]
 	return true
+}
+
+// nextChunk makes the next chunk the current one, and reports whether there is one.
+func (c *Cursor) nextChunk() bool {
+	c.chunk++
+	i := c.chunk
+	if c.b.file != nil {
+		if n := len(c.b.file.chunks); i < n {
+			return c.load(i)
+		}
+		i -= len(c.b.file.chunks)
+		c.Close()
+	}
+	if i >= len(c.b.chunks) {
+		return false
+	}
+	c.rest = c.b.chunks[i].B
+	return true
+}
+
+// load reads a chunk from the file.
+func (c *Cursor) load(i int) bool {
+	if c.page == nil {
+		c.page = c.b.pool.Get(chunkBytes)
+	}
+	if c.err = c.b.file.read(i, &c.page.B); c.err != nil {
+		c.Close()
+		c.chunk = math.MaxInt - 1 // there is no way on
+		return false
+	}
+	c.rest = c.page.B
+	return true
+}
+
+// Err is the error which ended the rows early, nil if there was none.
+func (c *Cursor) Err() error { return c.err }
+
+// Close gives back what the cursor holds. Next does so at the end of the rows.
+func (c *Cursor) Close() {
+	if c.page != nil {
+		c.page.Release()
+		c.page, c.rest = nil, nil
+	}
 }
 
 // AppendLabels appends the current row's labels to dst, sorted by name, as references into the dictionary that the

@@ -328,6 +328,25 @@ func TestTake(t *testing.T) {
 	f(`m{a="b"}`, `m{a="b"} 0.1`+"\n", true)
 }
 
+// TestGuess pins that a guess is the series of plain lines, and nothing where there is no line.
+func TestGuess(t *testing.T) {
+	p := newParser(t, Options{})
+	f := func(line, want string) {
+		t.Helper()
+		p.Reset(strings.NewReader(line))
+		p.Peek(1)
+		if got := line[:p.Guess()]; got != want {
+			t.Errorf("Guess of %q = %q, want %q", line, got, want)
+		}
+	}
+	f("m 1\n", "m")
+	f("m{a=\"b\"} 1 2\n", `m{a="b"}`)
+	f("m{a=\"}\"} 1\nn{} 2\n", `m{a="}"}`)
+	f("# m 1\n", "")
+	f("\nm 1\n", "")
+	f("", "")
+}
+
 // bodies returns real bodies, where there are any, and one made here.
 func bodies(t testing.TB) map[string][]byte {
 	m := map[string][]byte{"made": []byte(makeBody(500))}
