@@ -2,6 +2,7 @@ package scrape
 
 import (
 	"math"
+	"slices"
 
 	"scraper/batch"
 	"scraper/config"
@@ -36,18 +37,20 @@ var autoNames = [autoCount]string{
 	autoSamplesLimit:    "scrape_samples_limit",
 }
 
+// isAutomaticName reports whether vmagent keeps a name without labels for itself. Some of them are not sent here.
 func isAutomaticName(name string) bool {
-	for _, n := range autoNames {
-		if n == name {
-			return true
-		}
+	switch name {
+	case "scrape_series_current", "scrape_series_limit", "scrape_series_limit_samples_dropped":
+		return true
 	}
-	return false
+	return slices.Contains(autoNames[:], name)
 }
 
 // automatic are the automatic series of one target.
 type automatic struct {
 	sets []labelset.ID
+	// limited: the last report had the samples' limit, which not every configuration has.
+	limited bool
 }
 
 // newAutomatic interns the automatic series of a target with the given labels (the external ones merged in).
@@ -85,7 +88,7 @@ type report struct {
 	samplesLimit    int // 0: no limit, and no series
 }
 
-// append adds the report's samples to b, as its last ones.
+// append adds the report's samples to b, as its last ones. A limit which is no longer set ends its series.
 func (a *automatic) append(b *batch.Batch, r *report) {
 	up := 0.0
 	if r.up {
@@ -102,17 +105,25 @@ func (a *automatic) append(b *batch.Batch, r *report) {
 		autoSamplesLimit:    float64(r.samplesLimit),
 	}
 	for i, set := range a.sets {
-		if i != autoSamplesLimit || r.samplesLimit > 0 {
+		switch {
+		case i != autoSamplesLimit || r.samplesLimit > 0:
 			b.Append(set, values[i])
+		case a.limited:
+			b.AppendStale(set)
 		}
 	}
+	a.limited = r.samplesLimit > 0
 }
 
 // appendStale ends the automatic series of a target which is gone.
-func (a *automatic) appendStale(b *batch.Batch) {
-	for _, set := range a.sets {
-		b.AppendStale(set)
+func (a *automatic) appendStale(b *batch.Batch) (markers int) {
+	for i, set := range a.sets {
+		if i != autoSamplesLimit || a.limited {
+			b.AppendStale(set)
+			markers++
+		}
 	}
+	return markers
 }
 
 // noLimit stands for a sample limit which is not set.

@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -26,6 +27,8 @@ const (
 	// container's limit too.
 	receiveBufferBytes = 128 << 10
 	maxRedirects       = 10
+	// maxConnect bounds connecting for a client whose job is not known yet.
+	maxConnect = 10 * time.Second
 	// maxErrorBytes is how much of an answer that is not a body is read, so that its connection can be used again.
 	maxErrorBytes = 64 << 10
 
@@ -35,17 +38,26 @@ const (
 // ErrBodyTooLarge is wrapped by the error for a body beyond its limit.
 var ErrBodyTooLarge = errors.New("body too large")
 
-// jobClient sends the requests of one job. It is immutable.
+// jobClient sends the requests of one job. It is immutable, but for connectTimeout.
 type jobClient struct {
 	followRedirects bool
+	// connectTimeout is how long connecting may take. A scrape ends by its own timeout, but net/http goes on connecting for
+	// the next one, and would for minutes where nobody answers.
+	connectTimeout atomic.Int64
 	// full sends what is configured; bare has the same transport settings, but no credential and no header, for redirects
 	// to somewhere else.
 	full, bare *http.Client
 }
 
-func newJobClient(cfg commoncfg.HTTPClientConfig, name string) (*jobClient, error) {
-	dialer := &net.Dialer{Control: limitReceiveBuffer}
-	opts := []commoncfg.HTTPClientOption{commoncfg.WithDialContextFunc(dialer.DialContext)}
+type dialFunc = func(ctx context.Context, network, addr string) (net.Conn, error)
+
+func newJobClient(cfg commoncfg.HTTPClientConfig, name string, dial dialFunc) (*jobClient, error) {
+	c := &jobClient{followRedirects: cfg.FollowRedirects}
+	opts := []commoncfg.HTTPClientOption{commoncfg.WithDialContextFunc(func(ctx context.Context, network, addr string) (net.Conn, error) {
+		ctx, cancel := context.WithTimeout(ctx, time.Duration(c.connectTimeout.Load()))
+		defer cancel()
+		return dial(ctx, network, addr)
+	})}
 	full, err := commoncfg.NewClientFromConfig(cfg, name, opts...)
 	if err != nil {
 		return nil, err
@@ -63,7 +75,14 @@ func newJobClient(cfg commoncfg.HTTPClientConfig, name string) (*jobClient, erro
 	for _, c := range []*http.Client{full, bare} {
 		c.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	}
-	return &jobClient{followRedirects: cfg.FollowRedirects, full: full, bare: bare}, nil
+	c.full, c.bare = full, bare
+	c.connectWithin(maxConnect)
+	return c, nil
+}
+
+// connectWithin bounds how long connecting may take: a little longer than a scrape, whose own timeout is to tell of it.
+func (c *jobClient) connectWithin(scrapeTimeout time.Duration) {
+	c.connectTimeout.Store(int64(scrapeTimeout + time.Second))
 }
 
 func limitReceiveBuffer(_, _ string, c syscall.RawConn) error {
@@ -182,22 +201,23 @@ func discard(resp *http.Response) {
 }
 
 // checkContentType refuses answers which are known to be in a format that is not read yet, and, in Prometheus' dialect,
-// those whose format is not known.
-func checkContentType(header string, d config.Dialect) error {
+// those whose format is not known, unless the job has a fallback.
+func checkContentType(resp *http.Response, d config.Dialect, fallback bool) error {
+	header := resp.Header.Get("Content-Type")
 	mt, _, err := mime.ParseMediaType(header)
 	switch {
 	case mt == "text/plain":
 		return nil
-	case mt == "application/vnd.google.protobuf":
+	case mt == "application/vnd.google.protobuf", mt == "application/openmetrics-text" && d == config.Prometheus:
 		return fmt.Errorf("the target answered in a format which is not supported yet: %q", mt)
-	case d == config.VMAgent:
+	case d == config.VMAgent || fallback || resp.ContentLength == 0:
 		return nil
 	case header == "":
-		return errors.New("the target sent no Content-Type, and Prometheus' dialect does not guess; -promscrape.dialect=vmagent would")
-	case err != nil || mt != "application/openmetrics-text":
-		return fmt.Errorf("the target sent Content-Type %q, which is not an exposition format", cut(header, 100))
+		return errors.New("the target sent no Content-Type; fallback_scrape_protocol: PrometheusText0.0.4 would take it for text")
+	case err != nil:
+		return fmt.Errorf("the target sent a Content-Type which is none, %q; fallback_scrape_protocol: PrometheusText0.0.4 would take it for text", cut(header, 100))
 	}
-	return fmt.Errorf("the target answered in a format which is not supported yet: %q", mt)
+	return fmt.Errorf("the target sent Content-Type %q, which is no exposition format; fallback_scrape_protocol: PrometheusText0.0.4 would take it for text", cut(header, 100))
 }
 
 func cut(s string, n int) string {
@@ -246,7 +266,7 @@ func (g *gzipReaders) get(r io.Reader) (*gzipReader, error) {
 		z = &gzipReader{in: bufio.NewReader(r)}
 	}
 	if err := z.dec.Reset(z.in); err != nil {
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			err = io.ErrUnexpectedEOF
 		}
 		return nil, fmt.Errorf("read gzip header: %w", err)

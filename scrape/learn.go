@@ -135,6 +135,9 @@ func (l *learner) normalise() {
 
 // formatOpenMetrics writes a float so that a whole number keeps a fraction: "1.0".
 func formatOpenMetrics(f float64) string {
+	if f == 0 { // a negative one, too
+		return "0.0"
+	}
 	s := strconv.FormatFloat(f, 'g', -1, 64)
 	if strings.ContainsAny(s, "e.NI") {
 		return s
@@ -146,12 +149,13 @@ func (l *learner) dropEmpty() {
 	l.ls.L = slices.DeleteFunc(l.ls.L, func(x relabel.Label) bool { return x.Value == "" })
 }
 
-// merge adds labels to the sample's. With honor the sample's own win, even empty ones; without, they make way under an
-// exported_ prefix, the shortest name first, so that exported_x moves on after x.
+// merge adds labels to the sample's. With honor the sample's own win, even empty ones: a gateway writes instance="" to
+// keep the target's away. Without, they make way under an exported_ prefix, the shortest name first. Where the new name is
+// taken, too, Prometheus puts one more prefix before it; in vmagent's dialect the label which has the name moves on.
 func (l *learner) merge(labels []relabel.Label, honor bool) {
 	if honor {
 		for _, x := range labels {
-			if !l.ls.Has(x.Name) {
+			if !hasName(l.ls.L, x.Name) {
 				l.ls.L = append(l.ls.L, x)
 			}
 		}
@@ -166,12 +170,20 @@ func (l *learner) merge(labels []relabel.Label, honor bool) {
 	}
 	slices.SortStableFunc(moved, func(a, b relabel.Label) int { return len(a.Name) - len(b.Name) })
 	for _, x := range moved {
-		name := "exported_" + x.Name
-		for l.ls.Get(name) != "" {
+		name, value := "exported_"+x.Name, x.Value
+		for taken := l.ls.Get(name); taken != ""; taken = l.ls.Get(name) {
+			if l.vm && !hasName(labels, name) {
+				l.ls.Set(name, value)
+				value = taken
+			}
 			name = "exported_" + name
 		}
-		l.ls.Set(name, x.Value)
+		l.ls.Set(name, value)
 	}
+}
+
+func hasName(ls []relabel.Label, name string) bool {
+	return slices.ContainsFunc(ls, func(x relabel.Label) bool { return x.Name == name })
 }
 
 // check sorts the final labels, and checks that they are a series.

@@ -2,14 +2,17 @@ package scrape
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"hash/maphash"
 	"log/slog"
+	"net"
 	"runtime"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"scraper/batch"
@@ -42,6 +45,8 @@ type Options struct {
 	MaxLineBytes int
 	// Workers is how many bodies are parsed at once, GOMAXPROCS by default.
 	Workers int
+	// DialContext opens connections to targets, or to their proxies: TCP by default, with a small receive buffer.
+	DialContext func(ctx context.Context, network, addr string) (net.Conn, error)
 }
 
 func (o Options) withDefaults() Options {
@@ -63,16 +68,19 @@ func (o Options) withDefaults() Options {
 	if o.Workers == 0 {
 		o.Workers = runtime.GOMAXPROCS(0)
 	}
+	if o.DialContext == nil {
+		o.DialContext = (&net.Dialer{Control: limitReceiveBuffer}).DialContext
+	}
 	return o
 }
 
 func (o *Options) validate() error {
 	var errs []error
 	if o.Sink == nil || o.Dict == nil || o.Pool == nil {
-		errs = append(errs, errors.New("Sink, Dict and Pool are required"))
+		errs = append(errs, errors.New("options Sink, Dict and Pool are required"))
 	}
 	if o.MaxScrapeBytes < 0 || o.MaxLineBytes < 0 || o.Workers < 0 {
-		errs = append(errs, errors.New("MaxScrapeBytes, MaxLineBytes and Workers may not be negative"))
+		errs = append(errs, errors.New("options MaxScrapeBytes, MaxLineBytes and Workers may not be negative"))
 	}
 	return errors.Join(errs...)
 }
@@ -88,6 +96,11 @@ type Manager struct {
 	gzips   *gzipReaders
 	wake    chan struct{}
 	running sync.WaitGroup
+	// tableBytes is what the tables of all targets took after their last scrapes.
+	tableBytes atomic.Int64
+
+	// applyMu is held by Apply, which gives syncMu away while it calls discovery.
+	applyMu sync.Mutex
 
 	// syncMu is held while targets come and go, so that one change follows the other.
 	syncMu sync.Mutex
@@ -129,16 +142,19 @@ func New(o Options) (*Manager, error) {
 
 // Apply brings the jobs to those of cfg. It calls discover, which is to hand the groups of every job whose groups differ
 // to SetGroups before it returns, and then changes only the targets that differ: all others keep their schedule, their
-// connection and their series. On an error nothing has changed.
+// connection and their series. On an error nothing has changed. Discover must not call Apply, Check or Close.
 func (m *Manager) Apply(cfg *config.Config, discover func([]*config.Job) error) error {
+	m.applyMu.Lock()
+	defer m.applyMu.Unlock()
 	m.syncMu.Lock()
 	defer m.syncMu.Unlock()
 	states, err := m.newStates(cfg)
 	if err != nil {
+		m.closeUnused(states)
 		return err
 	}
 	m.mu.Lock()
-	former := m.jobs
+	former, before := m.jobs, slices.Clone(m.jobs)
 	m.jobs = nil
 	for _, st := range states {
 		i := slices.IndexFunc(former, func(j *job) bool { return j.state.cfg.Name == st.cfg.Name })
@@ -159,6 +175,18 @@ func (m *Manager) Apply(cfg *config.Config, discover func([]*config.Job) error) 
 	derr := discover(cfg.Jobs)
 	m.syncMu.Lock()
 	m.hold = false
+	if derr != nil {
+		m.mu.Lock()
+		m.jobs = before
+		m.mu.Unlock()
+		for _, j := range m.jobs {
+			if j.dirty {
+				m.sync(j, j.state)
+			}
+		}
+		m.closeUnused(states)
+		return derr
+	}
 	for _, j := range former {
 		m.removeJob(j)
 	}
@@ -167,7 +195,16 @@ func (m *Manager) Apply(cfg *config.Config, discover func([]*config.Job) error) 
 			m.sync(j, states[i])
 		}
 	}
-	return derr
+	return nil
+}
+
+// closeUnused closes the clients of states which no job has. The caller holds syncMu.
+func (m *Manager) closeUnused(states []*jobState) {
+	for _, st := range states {
+		if j := m.job(st.cfg.Name); j == nil || j.state.client != st.client {
+			st.client.close()
+		}
+	}
 }
 
 // newStates returns a state per job: the present one where nothing differs.
@@ -206,7 +243,7 @@ func (m *Manager) newState(c *config.Job) (*jobState, error) {
 		}
 	}
 	var err error
-	st.client, err = newJobClient(c.HTTP, c.Name)
+	st.client, err = newJobClient(c.HTTP, c.Name, m.opts.DialContext)
 	return st, err
 }
 
@@ -281,6 +318,11 @@ func (m *Manager) sync(j *job, st *jobState) {
 		}
 	}
 	m.mu.Unlock()
+	longest := st.cfg.ScrapeTimeout
+	for _, s := range specs {
+		longest = max(longest, s.timeout)
+	}
+	st.client.connectWithin(longest)
 
 	m.end(gone) // before their successors' first sample
 
@@ -341,12 +383,15 @@ func (m *Manager) end(targets []*target) {
 	m.stop(targets)
 	b := batch.New(m.opts.Pool)
 	for _, t := range targets {
+		m.tableBytes.Add(-t.result.memory) // nobody scrapes it any longer
 		m.metrics.markers.Add(float64(t.endSeries(b, time.Now(), m.opts.Sink, t.state.cfg.TrackTimestampsStaleness)))
 	}
 }
 
 // Close forgets all targets without a marker. Call it after Run has returned.
 func (m *Manager) Close() error {
+	m.applyMu.Lock()
+	defer m.applyMu.Unlock()
 	m.syncMu.Lock()
 	defer m.syncMu.Unlock()
 	m.mu.Lock()
@@ -359,6 +404,20 @@ func (m *Manager) Close() error {
 	}
 	m.jobs, m.due = nil, nil
 	return nil
+}
+
+// Bytes is the memory that the series tables of all targets take, in bytes, without the label dictionary.
+func (m *Manager) Bytes() int64 { return m.tableBytes.Load() }
+
+// Check reports whether Apply would take cfg, without changing anything.
+func (m *Manager) Check(cfg *config.Config) error {
+	m.applyMu.Lock()
+	defer m.applyMu.Unlock()
+	m.syncMu.Lock()
+	defer m.syncMu.Unlock()
+	states, err := m.newStates(cfg)
+	m.closeUnused(states)
+	return err
 }
 
 // Snapshot returns the state of all jobs and targets.

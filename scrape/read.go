@@ -2,6 +2,7 @@ package scrape
 
 import (
 	"bytes"
+	"fmt"
 	"hash/maphash"
 	"time"
 
@@ -73,7 +74,7 @@ func (r *reading) body() error {
 					p.SkipLines(bytes.Count(text, []byte{'\n'}))
 				}
 				if err := r.known(i, e.hash, e.meta, tab.isSeen(i)); err != nil {
-					return err
+					return &SampleError{Line: p.Line(), Err: err}
 				}
 				continue
 			}
@@ -102,11 +103,22 @@ func (r *reading) body() error {
 				err = r.unknown(series, hash)
 			}
 			if err != nil {
-				return err
+				return &SampleError{Line: p.Line(), Err: err}
 			}
 		}
 	}
 }
+
+// SampleError says that a body's sample is in the format, but cannot be taken.
+type SampleError struct {
+	Line int // starting from 1
+	Err  error
+}
+
+func (e *SampleError) Error() string { return fmt.Sprintf("line %d: %v", e.Line, e.Err) }
+
+// Unwrap returns the reason.
+func (e *SampleError) Unwrap() error { return e.Err }
 
 // exceed notes that the current sample is one more than the body may have: what it had is not needed any longer.
 func (r *reading) exceed() {
@@ -203,8 +215,13 @@ func (r *reading) unknown(series []byte, hash uint64) error {
 		if timed {
 			meta |= entryTimed | entryOwnTime
 		}
-		r.Added++
-		return r.append(tab.learn(entry{hash: hash, meta: meta, set: uint32(set)}), false)
+		if err := r.append(tab.learn(entry{hash: hash, meta: meta, set: uint32(set)}), false); err != nil {
+			return err
+		}
+		if !r.over {
+			r.Added++
+		}
+		return nil
 	}
 	met := tab.isMet(primary)
 	i := tab.learn(entry{hash: hash, meta: meta | entryAlias, set: primary})

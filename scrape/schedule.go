@@ -53,10 +53,6 @@ func (m *Manager) planLocked(t *target, now time.Time) {
 // Run scrapes until ctx is done, and returns when the last scrape has ended. Scrapes which had their whole body by then
 // are committed, the others send nothing; there are no staleness markers, since the next start goes on.
 func (m *Manager) Run(ctx context.Context) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	stop := context.AfterFunc(ctx, func() { cancel(errStopping) })
-	defer stop()
 	scrapeCtx, cancelScrapes := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer cancelScrapes(nil)
 	timer := time.NewTimer(0)

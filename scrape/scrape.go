@@ -66,25 +66,23 @@ func (m *Manager) scrape(ctx context.Context, t *target, st *jobState, interval,
 		url: t.spec.url, timeout: timeout, userAgent: m.opts.UserAgent, gzip: st.cfg.EnableCompression,
 		dialect: m.opts.Dialect, maxBytes: m.maxBytes(st.cfg),
 	}
-	resp, err := st.client.fetch(scrapeCtx, rq)
-	if err == nil {
-		defer func() { _ = resp.Body.Close() }()
-		err = checkContentType(resp.Header.Get("Content-Type"), m.opts.Dialect)
-	} else if cause := context.Cause(scrapeCtx); cause != nil {
-		err = cause
-	}
 	held := false
 	defer func() {
 		if held {
 			m.workers.release()
 		}
 	}()
-	if m.workers.acquire(context.WithoutCancel(ctx)) == nil {
-		held = true
-	}
 	var out outcome
 	func() {
 		defer m.recovered(t, st, &out)
+		resp, err := st.client.fetch(scrapeCtx, rq)
+		if err == nil {
+			defer func() { _ = resp.Body.Close() }()
+			err = checkContentType(resp, m.opts.Dialect, st.cfg.FallbackText)
+		} else if cause := context.Cause(scrapeCtx); cause != nil {
+			err = cause
+		}
+		held = m.workers.acquire(context.WithoutCancel(ctx)) == nil
 		out = m.parseAndCommit(scrapeCtx, t, st, rq, resp, err, start, due, interval, &held)
 	}()
 	if errors.Is(out.err, errRemoved) || errors.Is(out.err, errStopping) {
@@ -108,7 +106,7 @@ func (m *Manager) parseAndCommit(ctx context.Context, t *target, st *jobState, r
 	start, due time.Time, interval time.Duration, held *bool) (out outcome) {
 	w := m.getWorker()
 	defer m.putWorker(w)
-	if e := t.open(m.opts.Dict, m.seed, m.opts.Dialect, st.cfg); e != nil {
+	if e := t.open(m.opts.Dict, m.seed, m.opts.Dialect, st); e != nil {
 		out.err = e
 		return out
 	}
@@ -151,7 +149,7 @@ func (m *Manager) parseAndCommit(ctx context.Context, t *target, st *jobState, r
 // fail rolls a scrape back, and appends the markers of what was there before.
 func (m *Manager) fail(t *target, out *outcome, b *batch.Batch, track bool) {
 	out.Failed += out.Committed
-	out.Committed, out.Added = 0, 0
+	out.Committed = 0
 	sets := b.Sets
 	b.Reset()
 	b.Sets = sets
@@ -165,21 +163,26 @@ func (m *Manager) fail(t *target, out *outcome, b *batch.Batch, track bool) {
 // isOfBody reports whether a scrape failed for what its body said, and not for how it came.
 func isOfBody(err error) bool {
 	var pe *streamparse.ParseError
+	var se *SampleError
 	var le *LimitError
-	return errors.As(err, &pe) || errors.As(err, &le)
+	return errors.As(err, &pe) || errors.As(err, &se) || errors.As(err, &le) || errors.Is(err, streamparse.ErrLineTooLong)
 }
 
 func (m *Manager) report(st *jobState, out *outcome, start time.Time, timeout time.Duration) *report {
 	r := &report{
 		up:              out.err == nil,
 		durationSeconds: time.Since(start).Seconds(),
-		responseBytes:   out.bodyBytes,
 		timeoutSeconds:  timeout.Seconds(),
 		samplesLimit:    st.cfg.SampleLimit,
-		added:           out.Added,
 	}
 	if out.err == nil || isOfBody(out.err) {
 		r.scraped, r.afterRelabeling = out.Scraped, out.afterRelabeling()
+	}
+	switch {
+	case out.err == nil:
+		r.added, r.responseBytes = out.Added, out.bodyBytes
+	case m.opts.Dialect == config.Prometheus && isOfBody(out.err):
+		r.added = out.Added // up to where it failed; vmagent has none then
 	}
 	return r
 }
@@ -188,13 +191,17 @@ func (m *Manager) report(st *jobState, out *outcome, start time.Time, timeout ti
 func (m *Manager) readBody(ctx context.Context, t *target, st *jobState, rq *request, resp *http.Response, w *worker,
 	start time.Time, held *bool) (counts, int64, error) {
 	var body io.Reader = &yieldingReader{ctx: ctx, r: resp.Body, w: m.workers, held: held}
-	if resp.Header.Get("Content-Encoding") == "gzip" {
+	switch encoding := resp.Header.Get("Content-Encoding"); encoding {
+	case "gzip":
 		z, err := m.gzips.get(body)
 		if err != nil {
 			return counts{}, 0, err
 		}
 		defer m.gzips.put(z)
 		body = &z.dec
+	case "", "identity":
+	default:
+		return counts{}, 0, fmt.Errorf("the target sent Content-Encoding %q, which was not asked for", cut(encoding, 100))
 	}
 	w.parser.Reset(&limitedReader{r: body, max: rq.maxBytes, strict: m.opts.Dialect == config.Prometheus})
 	job := st.cfg
@@ -226,8 +233,7 @@ func (m *Manager) maxBytes(job *config.Job) int64 {
 func (m *Manager) renew(t *target, st *jobState, w *worker, now time.Time) error {
 	if t.external != st.external {
 		m.metrics.markers.Add(float64(t.endSeries(w.batch, now, m.opts.Sink, st.cfg.TrackTimestampsStaleness)))
-		t.external = st.external
-		if err := t.open(m.opts.Dict, m.seed, m.opts.Dialect, st.cfg); err != nil {
+		if err := t.open(m.opts.Dict, m.seed, m.opts.Dialect, st); err != nil {
 			return err
 		}
 	}
@@ -258,8 +264,8 @@ func (m *Manager) finished(t *target, st *jobState, out *outcome, start time.Tim
 	result := "up"
 	if out.err != nil {
 		result = "down"
-		if t.failures++; t.failures >= keepFailed && t.table != nil && t.table.marked {
-			t.release()
+		if t.failures++; t.failures >= keepFailed && t.table != nil && t.table.marked && t.table.entries.Len() > 0 {
+			t.table.forget()
 		}
 	}
 	m.metrics.scrapes.WithLabelValues(result).Inc()
@@ -271,10 +277,12 @@ func (m *Manager) finished(t *target, st *jobState, out *outcome, start time.Tim
 	r.health, r.lastError = HealthUp, ""
 	r.start, r.duration = start, duration
 	r.samples, r.bodyBytes = out.Scraped, out.bodyBytes
+	former := r.memory
 	r.series, r.memory = 0, 0
 	if t.table != nil {
 		r.series, r.memory = t.table.series()-len(t.auto.sets), t.table.bytes()
 	}
+	m.tableBytes.Add(r.memory - former)
 	r.scrapes++
 	if out.err != nil {
 		r.health, r.lastError = HealthDown, cut(out.err.Error(), 1024)

@@ -31,7 +31,7 @@ const (
 type spec struct {
 	url        string // with params
 	labels     []relabel.Label
-	discovered []relabel.Label
+	discovered []relabel.Label // as pages may show them
 	interval   time.Duration
 	timeout    time.Duration
 }
@@ -73,7 +73,7 @@ func newSpec(job *config.Job, d config.Dialect, group, own []relabel.Label) (s *
 		}
 	}
 	ls.Sort()
-	s = &spec{discovered: slices.Clone(ls.L)}
+	s = &spec{discovered: shownLabels(ls.L)}
 	if !job.Relabel.Apply(&ls) {
 		return s, false, nil
 	}
@@ -158,19 +158,22 @@ func splitAddress(ls *relabel.Labels, d config.Dialect) (address, scheme, path s
 	return address, scheme, path, nil
 }
 
-// targetURL puts the URL together. A __param_ label replaces the first value of its parameter.
+// targetURL puts the URL together. A __param_ label replaces the first value of its parameter. In vmagent's dialect there
+// is no parameter without its label, so that a rule can drop it; an empty value never had one.
 func targetURL(d config.Dialect, scheme, address, path string, params url.Values, labels []relabel.Label) (string, error) {
 	query := url.Values{}
 	for name, values := range params {
-		query[name] = slices.Clone(values)
+		if d == config.Prometheus || len(values) > 0 && values[0] == "" {
+			query[name] = values
+		}
 	}
 	for _, l := range labels {
 		if name, ok := strings.CutPrefix(l.Name, paramPrefix); ok {
-			if len(query[name]) > 0 {
-				query[name][0] = l.Value
-			} else {
-				query[name] = []string{l.Value}
+			values := []string{l.Value}
+			if others := params[name]; len(others) > 1 {
+				values = append(values, others[1:]...)
 			}
+			query[name] = values
 		}
 	}
 	if path != "" && path[0] != '/' {
@@ -189,10 +192,10 @@ func targetURL(d config.Dialect, scheme, address, path string, params url.Values
 	}
 	u, err := url.Parse(raw)
 	if err != nil {
-		return "", fmt.Errorf("address %q and path %q make no URL", address, path)
+		return "", fmt.Errorf("address %q and path %q make no URL", withoutUser(address), path)
 	}
 	if u.Host == "" {
-		return "", fmt.Errorf("address %q has no host", address)
+		return "", fmt.Errorf("address %q has no host", withoutUser(address))
 	}
 	return raw, nil
 }
@@ -224,6 +227,39 @@ func parsePeriod(s, what string) (time.Duration, error) {
 		return 0, fmt.Errorf("%s is zero", what)
 	}
 	return time.Duration(d), nil
+}
+
+// withoutUser is an address without user name and password.
+func withoutUser(address string) string { return address[strings.LastIndexByte(address, '@')+1:] }
+
+// shownLabels are discovered labels as pages may show them: what shownURL hides is hidden here, too.
+func shownLabels(ls []relabel.Label) []relabel.Label {
+	shown := slices.Clone(ls)
+	for i, l := range shown {
+		switch {
+		case strings.HasPrefix(l.Name, paramPrefix):
+			shown[i].Value = "xxx"
+		case l.Name == addressLabel, l.Name == metricsPathLabel:
+			shown[i].Value = shownAddress(l.Value)
+		}
+	}
+	return shown
+}
+
+// shownAddress hides the user info and the query of an address, which may have a scheme and a path.
+func shownAddress(address string) string {
+	if i := strings.IndexByte(address, '?'); i >= 0 {
+		address = address[:i] + "?xxx"
+	}
+	start := 0
+	if i := strings.Index(address, "://"); i >= 0 {
+		start = i + len("://")
+	}
+	end := len(address)
+	if i := strings.IndexByte(address[start:], '/'); i >= 0 {
+		end = start + i
+	}
+	return address[:start] + withoutUser(address[start:end]) + address[end:]
 }
 
 // shownURL is a URL as pages and logs may show it: without user info, and with the values of its parameters hidden.

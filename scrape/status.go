@@ -28,7 +28,7 @@ type TargetStatus struct {
 	URL string
 	// Labels are the target's labels after relabeling, sorted by name.
 	Labels []relabel.Label
-	// Discovered are the labels before relabeling, sorted by name.
+	// Discovered are the labels before relabeling, sorted by name, with what URL hides hidden, too.
 	Discovered []relabel.Label
 
 	Health             Health

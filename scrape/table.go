@@ -53,6 +53,9 @@ const (
 	// probeAhead is how many entries behind the expected one are tried before an index is built: series which are gone
 	// are what a body mostly differs by.
 	probeAhead = 8
+	// maxRepeats is how many entries of one text the index holds. A body may repeat a line a million times, and then every
+	// look-up near it would take as long; those which are not found are learnt again.
+	maxRepeats = 4
 	// maxRuns bounds what is remembered of a shuffled body's order, beside an eighth of the series.
 	maxRuns = 1 << 10
 )
@@ -141,10 +144,7 @@ func (t *table) find(series []byte, hash uint64) (i uint32, known, again bool) {
 		}
 	}
 	if t.raw == nil {
-		t.raw = newIndex(int(t.base))
-		for i := range t.base {
-			t.raw.insert(t.entries.At(i).hash, i)
-		}
+		t.raw = t.indexTexts()
 	}
 	last := uint32(0)
 	for pos, ok := t.raw.first(hash); ok; pos, ok = t.raw.following(pos) {
@@ -157,6 +157,25 @@ func (t *table) find(series []byte, hash uint64) (i uint32, known, again bool) {
 		}
 	}
 	return last, known, known
+}
+
+// indexTexts returns an index of the committed entries by text.
+func (t *table) indexTexts() *index {
+	x := newIndex(int(t.base))
+	for i := range t.base {
+		e, repeats := t.entries.At(i), 0
+		if e.meta&(entryAlias|entryDropped) != 0 { // all others are different series
+			for pos, ok := x.first(e.hash); ok && repeats < maxRepeats; pos, ok = x.following(pos) {
+				if t.entries.At(x.at(pos)).hash == e.hash {
+					repeats++
+				}
+			}
+		}
+		if repeats < maxRepeats {
+			x.insert(e.hash, i)
+		}
+	}
+	return x
 }
 
 // isSeen reports whether the committed entry i was met in this body by its own text.
@@ -360,7 +379,22 @@ func (t *table) abort() {
 	}
 }
 
-// release forgets all series.
+// forget drops all series, and keeps what is pinned. Call it outside of a transaction.
+func (t *table) forget() {
+	for i := range uint32(t.entries.Len()) {
+		if e := t.entries.At(i); e.meta&(entryDropped|entryAlias) == 0 {
+			t.sets.Remove(labelset.ID(e.set), e.meta&entryTimed != 0)
+		}
+	}
+	t.entries.Reset()
+	t.aliases = 0
+	t.raw, t.shuffled, t.relearn = nil, false, false
+	t.begin()
+	t.runs = nil
+	t.compact()
+}
+
+// release forgets all series, and what is pinned.
 func (t *table) release() {
 	t.sets.Close()
 	*t = table{seed: t.seed}

@@ -104,12 +104,12 @@ func externalOf(labels, external []relabel.Label, d config.Dialect, honor bool) 
 	return l.ls.L
 }
 
-// open makes the target's table, if it has none.
-func (t *target) open(dict *labelcompress.Dict, seed maphash.Seed, d config.Dialect, job *config.Job) error {
+// open makes the target's table under the configuration st, if it has none.
+func (t *target) open(dict *labelcompress.Dict, seed maphash.Seed, d config.Dialect, st *jobState) error {
 	if t.table != nil {
 		return nil
 	}
-	labels := externalOf(t.spec.labels, job.ExternalLabels, d, job.HonorLabels)
+	labels := externalOf(t.spec.labels, st.cfg.ExternalLabels, d, st.cfg.HonorLabels)
 	common, err := internRefs(dict, labels, nil)
 	if err != nil {
 		return err
@@ -123,19 +123,20 @@ func (t *target) open(dict *labelcompress.Dict, seed maphash.Seed, d config.Dial
 	sets.Settle()
 	t.table, t.auto = newTable(sets, seed), auto
 	t.table.pinned = t.auto.sets
+	t.sampleRules, t.external = st.sampleRules, st.external
 	return nil
 }
 
-// endSeries sends the markers of all the target's series, and forgets them.
+// endSeries sends the markers of all the target's series, and forgets them. What was never sent gets none.
 func (t *target) endSeries(b *batch.Batch, now time.Time, sink Sink, trackTimestamps bool) (markers int) {
-	if t.table == nil {
+	if t.table == nil || t.lastMillis == 0 {
+		t.release()
 		return 0
 	}
 	b.Slot, b.Sets = t.slot, t.table.sets
 	b.TimestampMillis = max(now.UnixMilli()-1, t.lastMillis+1)
 	markers = t.table.markAll(b, trackTimestamps)
-	t.auto.appendStale(b)
-	markers += len(t.auto.sets)
+	markers += t.auto.appendStale(b)
 	sink.Commit(b)
 	t.lastMillis = b.TimestampMillis
 	b.Reset()
