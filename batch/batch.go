@@ -49,6 +49,8 @@ type Dropped struct {
 	QueueFull int // the destination's bounded queue was full, and older samples made way
 	TooLarge  int // a single series exceeds the destination's block size
 	Shutdown  int // the sink no longer accepts samples
+	// Unreadable samples were lost with the batch's file: see Cursor.Err.
+	Unreadable int
 }
 
 // Add adds o to d.
@@ -57,6 +59,7 @@ func (d *Dropped) Add(o Dropped) {
 	d.QueueFull += o.QueueFull
 	d.TooLarge += o.TooLarge
 	d.Shutdown += o.Shutdown
+	d.Unreadable += o.Unreadable
 }
 
 // Batch is the rows of one scrape. The zero value is not usable; use New.

@@ -165,9 +165,9 @@ func TestLabelsOfRows(t *testing.T) {
 }
 
 func TestDroppedAdds(t *testing.T) {
-	d := Dropped{Relabeled: 1, QueueFull: 2, TooLarge: 3, Shutdown: 4}
-	d.Add(Dropped{Relabeled: 10, QueueFull: 20, TooLarge: 30, Shutdown: 40})
-	if want := (Dropped{11, 22, 33, 44}); d != want {
+	d := Dropped{Relabeled: 1, QueueFull: 2, TooLarge: 3, Shutdown: 4, Unreadable: 5}
+	d.Add(Dropped{Relabeled: 10, QueueFull: 20, TooLarge: 30, Shutdown: 40, Unreadable: 50})
+	if want := (Dropped{11, 22, 33, 44, 55}); d != want {
 		t.Errorf("Add = %+v, want %+v", d, want)
 	}
 }

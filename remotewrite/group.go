@@ -70,7 +70,8 @@ func (g *group) commit(b *batch.Batch, slot int, now time.Time) (lost batch.Drop
 	}
 	l.open.enc.forget() // references of another batch mean something else
 	rows := 0
-	for c := b.Cursor(); c.Next(); rows++ {
+	c := b.Cursor()
+	for ; c.Next(); rows++ {
 		l.refs = c.AppendLabels(l.refs[:0])
 		r := row{refs: l.refs, value: c.Value, tsMillis: c.TimestampMillis}
 		if l.cache != nil && !l.cache.apply(&r) {
@@ -104,6 +105,9 @@ func (g *group) commit(b *batch.Batch, slot int, now time.Time) (lost batch.Drop
 	// The counts of what happened once count for each destination.
 	lost.Relabeled *= len(g.dests)
 	lost.TooLarge *= len(g.dests)
+	if c.Err() != nil {
+		lost.Unreadable = (b.Len() - rows) * len(g.dests)
+	}
 	return lost, opened
 }
 

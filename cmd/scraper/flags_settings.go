@@ -28,6 +28,7 @@ type Settings struct {
 	DryRun            bool // check all files, and exit
 	MaxScrapeBytes    int64
 	MaxLineBytes      int64
+	MaxBatchBytes     int64
 	FileCheckInterval time.Duration
 	ClusterName       string
 

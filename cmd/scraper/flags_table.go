@@ -92,6 +92,7 @@ func newFlags(s *Settings, l *lists) []*flagDef {
 	*s = Settings{
 		MaxScrapeBytes:    1 << 30,
 		MaxLineBytes:      1 << 20,
+		MaxBatchBytes:     8 << 20,
 		FileCheckInterval: time.Minute,
 		FlushInterval:     time.Second,
 		MaxBlockBytes:     8 << 20,
@@ -133,6 +134,8 @@ func scrapeFlags(s *Settings, l *lists) []*flagDef {
 			help: "Largest body of a scrape, decompressed; a larger one fails the scrape. The default is large because memory does not depend on it. A job may have its own (max_scrape_size, body_size_limit)."},
 		{name: "promscrape.maxLineSize", family: ofScraper, group: group, arg: "size", value: sizeValue{&s.MaxLineBytes, 1 << 10},
 			help: "Longest line of a scrape; a longer one fails it."},
+		{name: "promscrape.maxBatchMemory", family: ofScraper, group: group, arg: "size", value: sizeValue{&s.MaxBatchBytes, 128 << 10},
+			help: "Memory for the samples of one scrape until it is complete, 12 bytes for most; what exceeds it waits in a temporary file in -remoteWrite.tmpDataPath."},
 		{name: "promscrape.fileSDCheckInterval", family: ofVMAgent, group: group, arg: "duration", value: durationValue{&s.FileCheckInterval},
 			help: "How often the files of file_sd_configs are checked, beside being watched; for those without refresh_interval."},
 		{name: "promscrape.cluster.name", family: ofVMAgent, group: group, arg: "name", value: stringValue{&s.ClusterName},

@@ -55,6 +55,7 @@ func TestDefaultsAsVMAgent(t *testing.T) {
 		ConfigFile:        "f.yml",
 		MaxScrapeBytes:    1 << 30,
 		MaxLineBytes:      1 << 20,
+		MaxBatchBytes:     8 << 20,
 		FileCheckInterval: time.Minute,
 		DataPath:          "scraper-remotewrite-data",
 		FlushInterval:     time.Second,
