@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -127,8 +128,12 @@ type agent struct {
 // startAgent starts the program on a free port, and waits until it says that it has started.
 func startAgent(t testing.TB, args ...string) *agent {
 	t.Helper()
-	listen := "-httpListenAddr=127.0.0.1:0"
-	a := &agent{process: start(t, scraperPath(), append([]string{listen}, args...)...)}
+	if !slices.ContainsFunc(args, func(a string) bool {
+		return strings.Contains(a, "listen-address") || strings.Contains(a, "httpListenAddr")
+	}) {
+		args = append([]string{"-httpListenAddr=127.0.0.1:0"}, args...)
+	}
+	a := &agent{process: start(t, scraperPath(), args...)}
 	started := regexp.MustCompile(`msg"?[=:]"?started.* listen=(\S+)`)
 	waitFor(t, "the agent to start", func() bool {
 		m := started.FindStringSubmatch(a.stderr.String())
