@@ -113,10 +113,15 @@ func trimNumber(v float64) string {
 func byteSize(v any) string {
 	var n float64
 	switch v := v.(type) {
+	case int:
+		n = float64(v)
 	case int64:
 		n = float64(v)
 	case uint64:
 		n = float64(v)
+	}
+	if n < 0 {
+		return "-" + byteSize(int64(-n))
 	}
 	unit := "B"
 	for _, u := range []string{"KiB", "MiB", "GiB", "TiB"} {

@@ -61,6 +61,8 @@ type Options struct {
 	Reload func(ctx context.Context) error
 	// Quit asks the agent to stop, and returns at once.
 	Quit func()
+	// Memory is who holds how much memory.
+	Memory func() Memory
 	// Latest returns at most limit series which contain filter, as the demo's receiver holds them; nil outside the demo.
 	Latest func(limit int, filter string) []LatestValue
 }

@@ -72,7 +72,7 @@ func (s *Server) routes() http.Handler {
 		{path: "/metrics", h: s.metrics(), access: metrics},
 		{path: "/-/reload", h: s.reload, change: true, access: reload, slow: true, raw: true},
 		{path: "/debug/pprof/{name...}", h: s.pprof, access: pprof, slow: true, raw: true},
-		// The accounts of memory belong here: {path: "/debug/memory", access: access{local: true}, render: true}.
+		{path: "/debug/memory", h: s.memory, access: access{local: true}, render: true},
 
 		{path: "/", h: http.NotFound, raw: true, anyMethod: true},
 	}

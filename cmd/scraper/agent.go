@@ -134,7 +134,7 @@ func (a *agent) newServers(p parts, reg *prom.Registry) error {
 			Logger: p.log, Metrics: metrics, Gather: reg,
 			Targets: a.targets.Snapshot, Destinations: a.writer.Status,
 			Config: a.configText, Flags: func() []web.Flag { return shownFlags(a.s) },
-			Ready: a.isReady, Reload: a.reloadWithin, Quit: p.quit, Latest: p.latest,
+			Memory: a.memory, Ready: a.isReady, Reload: a.reloadWithin, Quit: p.quit, Latest: p.latest,
 		})
 		if err != nil {
 			return err
@@ -142,6 +142,11 @@ func (a *agent) newServers(p parts, reg *prom.Registry) error {
 		a.servers = append(a.servers, srv)
 	}
 	return nil
+}
+
+// memory is what the pages show of the agent's memory.
+func (a *agent) memory() web.Memory {
+	return web.Memory{Report: a.keeper.Report(), Buffers: a.pool.Stats(), Labels: a.dict.Stats()}
 }
 
 func loadKeys(k AuthKeys) (web.AuthKeys, error) {
