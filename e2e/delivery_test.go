@@ -1,0 +1,322 @@
+package e2e
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"scraper/receiver"
+)
+
+// scrapeConfig is a configuration with one job of all targets.
+func scrapeConfig(t testing.TB, f *farm, interval time.Duration, targets ...*target) string {
+	t.Helper()
+	return configFile(t, fmt.Sprintf("global: {scrape_interval: %v}\nscrape_configs:\n%s", interval, f.job("farm", "", targets...)))
+}
+
+func addTargets(f *farm, n int, a func(i int) answer) []*target {
+	var all []*target
+	for i := range n {
+		all = append(all, f.add(fmt.Sprintf("t%d", i), a(i)))
+	}
+	return all
+}
+
+// halfway answers with half of a body, and leaves it at that until the client goes away.
+func halfway(f *farm) answer {
+	return func(_ int, w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/plain; version=0.0.4")
+		w.Header().Set("Content-Length", "1000000")
+		_, _ = io.WriteString(w, "half_total 1\n")
+		_ = http.NewResponseController(w).Flush()
+		f.wait(r)
+		panic(http.ErrAbortHandler)
+	}
+}
+
+// TestTerminate stops the agent while it scrapes a hundred targets: it is gone in time, what it had read whole is
+// delivered, what it had not is not, and no series is declared over.
+func TestTerminate(t *testing.T) {
+	t.Parallel()
+	const targets, series = 100, 200
+	f := startFarm(t, 10)
+	whole := addTargets(f, targets, func(int) answer { return counting(series) })
+	half := f.add("half", halfway(f))
+	s := startSink(t, receiver.Options{})
+	a := startAgent(t, "-promscrape.config="+scrapeConfig(t, f, time.Second, append(whole, half)...), "-remoteWrite.url="+s.url)
+	s.wait(t, "two scrapes", patience, func() bool { return s.Totals().Samples > 2*targets*series })
+
+	asked := time.Now()
+	a.signal(t, syscall.SIGTERM)
+	if code := a.wait(t, 5*time.Second); code != 0 {
+		t.Errorf("exit code after SIGTERM = %d, want 0", code)
+	}
+	took := time.Since(asked)
+
+	// What is on its way through the kernel is nobody's yet.
+	const onItsWay = 100 * time.Millisecond
+	complete, delivered := 0, 0
+	for _, x := range whole {
+		want := 0
+		for _, one := range x.servings() {
+			if asked.Sub(one.ended) > onItsWay {
+				want = max(want, one.n)
+			}
+		}
+		got := s.Series(map[string]string{"__name__": "served_total", "instance": x.name})
+		n := 0
+		if len(got) > 0 {
+			n = len(got[0].Samples)
+		}
+		if n < want {
+			t.Errorf("%s: scrapes up to %d are delivered, want %d, which was complete before the signal", x.name, n, want)
+		}
+		wantCounted(t, s, x, series, n) // none in part
+		complete, delivered = complete+want, delivered+n
+	}
+	if got := s.Series(map[string]string{"__name__": "half_total"}); len(got) != 0 {
+		t.Errorf("%v arrived of a body that never ended", got)
+	}
+	if got := s.Totals().StaleMarkers; got != 0 {
+		t.Errorf("%d staleness markers arrived, want none at a stop", got)
+	}
+	if err := s.Verify().Err(); err != nil {
+		t.Error(err)
+	}
+	t.Logf("figure: SIGTERM while %d targets are scraped: exit 0 after %v; of %d scrapes complete before the signal %d delivered",
+		targets, took.Round(time.Millisecond), complete, min(delivered, complete))
+}
+
+// TestTerminateWithoutReceiver stops an agent which cannot deliver.
+func TestTerminateWithoutReceiver(t *testing.T) {
+	t.Parallel()
+	f := startFarm(t, 1)
+	all := addTargets(f, 10, func(int) answer { return counting(10) })
+	for name, url := range map[string]string{"refused": "http://" + freeAddress(t) + "/", "black hole": blackHole(t)} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a := startAgent(t, "-promscrape.config="+scrapeConfig(t, f, time.Second, all...), "-remoteWrite.url="+url)
+			waitFor(t, "samples to wait", func() bool { return sum(a.metrics(t), "scraper_remotewrite_pending_samples") > 100 })
+			a.terminate(t)
+		})
+	}
+}
+
+// sum adds up the series of a metric.
+func sum(metrics map[string]float64, name string) float64 {
+	total := 0.0
+	for series, v := range metrics {
+		if family, _, _ := strings.Cut(series, "{"); family == name {
+			total += v
+		}
+	}
+	return total
+}
+
+// blackHole returns the URL of a server which accepts connections, and never answers.
+func blackHole(t testing.TB) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var mu sync.Mutex
+	var conns []net.Conn
+	var accepting sync.WaitGroup
+	accepting.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			mu.Lock()
+			conns = append(conns, c)
+			mu.Unlock()
+		}
+	})
+	t.Cleanup(func() {
+		_ = l.Close()
+		accepting.Wait()
+		for _, c := range conns {
+			_ = c.Close()
+		}
+	})
+	return "http://" + l.Addr().String() + "/api/v1/write"
+}
+
+// TestOutage lets the receiver fail in two ways for some seconds: nothing is missing afterwards, nothing came twice, and
+// all is in order.
+func TestOutage(t *testing.T) {
+	t.Parallel()
+	const series = 50
+	f := startFarm(t, 4)
+	all := addTargets(f, 20, func(int) answer { return counting(series) })
+	var refusing atomic.Bool
+	r, err := receiver.New(receiver.Options{Intercept: func(w http.ResponseWriter, _ *http.Request) bool {
+		if !refusing.Load() {
+			return false
+		}
+		http.Error(w, "not now", http.StatusServiceUnavailable)
+		return true
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &sink{Receiver: r}
+	addr, stop := s.listen(t, "127.0.0.1:0")
+	a := startAgent(t, "-promscrape.config="+scrapeConfig(t, f, time.Second, all...), "-remoteWrite.url=http://"+addr+receiver.WritePath,
+		"-remoteWrite.retryMinInterval=200ms", "-remoteWrite.retryMaxInterval=1s")
+	more := func(what string, scrapes int) {
+		t.Helper()
+		from := all[0].count()
+		waitFor(t, what, func() bool { return all[0].count() >= from+scrapes })
+	}
+	more("scrapes while all is well", 2)
+	refusing.Store(true)
+	more("scrapes while the receiver answers 503", 3)
+	refusing.Store(false)
+	more("scrapes while all is well again", 2)
+	stop()
+	more("scrapes while nobody listens", 3)
+	_, stop = s.listen(t, addr)
+	t.Cleanup(stop)
+
+	settle(t, f, patience, all...)
+	wantAll(t, s, series, all...)
+	a.terminate(t)
+	for _, x := range all {
+		wantCounted(t, s, x, series, x.count())
+	}
+	if err := s.Verify().Err(); err != nil {
+		t.Error(err)
+	}
+	if got := s.Totals(); got.Intercepted == 0 || got.StaleMarkers != 0 {
+		t.Errorf("the receiver has %+v, want some requests intercepted, and no markers", got)
+	}
+}
+
+// wantAll waits for all that was served of counting targets.
+func wantAll(t testing.TB, s *sink, series int, targets ...*target) {
+	t.Helper()
+	want := uint64(0)
+	for _, x := range targets {
+		want += uint64(x.count() * (series + len(automatic("vmagent"))))
+	}
+	s.wait(t, fmt.Sprintf("%d samples", want), patience, func() bool { return s.Totals().Samples >= want })
+	if got := s.Totals().Samples; got != want {
+		t.Errorf("the receiver has %d samples, want %d", got, want)
+	}
+}
+
+// TestAnswers lets each of many receivers give one answer once: after some, the block is sent again, after the others it
+// is lost and counted. Nothing else is lost, and no receiver waits for another.
+func TestAnswers(t *testing.T) {
+	t.Parallel()
+	const series = 20
+	again := []int{302, 401, 403, 404, 408, 418, 429, 500, 502, 503}
+	lost := []int{400, 409, 413, 415, 422}
+	f := startFarm(t, 1)
+	all := addTargets(f, 4, func(int) answer { return counting(series) })
+	sinks := make(map[int]*sink)
+	text := "remote_write:\n"
+	for _, code := range append(append([]int{}, again...), lost...) {
+		var once atomic.Bool
+		s := startSink(t, receiver.Options{Intercept: func(w http.ResponseWriter, r *http.Request) bool {
+			if !once.CompareAndSwap(false, true) {
+				return false
+			}
+			w.Header().Set("Location", "/elsewhere")
+			http.Error(w, "as the test wants it", code)
+			return true
+		}})
+		sinks[code] = s
+		text += fmt.Sprintf("- {name: answer-%d, url: %q, queue_config: {min_backoff: 100ms, max_backoff: 1s}}\n", code, s.url)
+	}
+	text += "global: {scrape_interval: 1s}\nscrape_configs:\n" + f.job("farm", "", all...)
+	a := startAgent(t, "-promscrape.config="+configFile(t, text))
+	waitFor(t, "some scrapes", func() bool { return all[0].count() >= 3 })
+	settle(t, f, patience, all...)
+	for _, code := range again {
+		t.Run(strconv.Itoa(code), func(t *testing.T) {
+			wantAll(t, sinks[code], series, all...)
+			if err := sinks[code].Verify().Err(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	want := 0
+	for _, x := range all {
+		want += x.count() * (series + len(automatic("vmagent")))
+	}
+	for _, code := range lost {
+		t.Run(strconv.Itoa(code), func(t *testing.T) {
+			s := sinks[code]
+			var missing float64
+			waitFor(t, "the books to balance", func() bool {
+				missing = 0
+				for name, v := range a.metrics(t) {
+					if strings.Contains(name, fmt.Sprintf("answer-%d", code)) &&
+						(strings.HasPrefix(name, "scraper_remotewrite_refused_samples_total") || strings.HasPrefix(name, "scraper_remotewrite_dropped_samples_total")) {
+						missing += v
+					}
+				}
+				return missing > 0 && s.Totals().Samples+uint64(missing) == uint64(want)
+			})
+			if err := s.Verify().Err(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	a.terminate(t)
+}
+
+// TestDestinationsAreIsolated pushes to a receiver beside one which never answers, one which is not there, and one which
+// is slow: the good one gets everything, and on time.
+func TestDestinationsAreIsolated(t *testing.T) {
+	t.Parallel()
+	const series = 100
+	f := startFarm(t, 4)
+	all := addTargets(f, 50, func(int) answer { return counting(series) })
+	good := startSink(t, receiver.Options{})
+	slow := startSink(t, receiver.Options{Intercept: func(_ http.ResponseWriter, r *http.Request) bool {
+		select {
+		case <-time.After(3 * time.Second):
+		case <-r.Context().Done():
+		}
+		return false
+	}})
+	a := startAgent(t, "-promscrape.config="+scrapeConfig(t, f, time.Second, all...),
+		"-remoteWrite.url="+blackHole(t), "-remoteWrite.url=http://"+freeAddress(t)+"/", "-remoteWrite.url="+slow.url, "-remoteWrite.url="+good.url)
+	good.wait(t, "the first scrapes", patience, func() bool { return good.Len() >= len(all)*series })
+
+	// A sample is at most an interval and a flush interval old; as much again is for a busy machine.
+	const late = 4 * time.Second
+	worst := time.Duration(0)
+	for end := time.Now().Add(8 * time.Second); time.Now().Before(end); time.Sleep(500 * time.Millisecond) {
+		now := time.Now()
+		for _, up := range good.Series(map[string]string{"__name__": "up"}) {
+			worst = max(worst, now.Sub(time.UnixMilli(up.Last().TimestampMillis)))
+		}
+	}
+	if worst > late {
+		t.Errorf("the newest sample of some target was %v old at the good receiver, want at most %v", worst, late)
+	}
+	settle(t, f, patience, all...)
+	wantAll(t, good, series, all...)
+	for _, x := range all {
+		wantCounted(t, good, x, series, x.count())
+	}
+	if err := good.Verify().Err(); err != nil {
+		t.Error(err)
+	}
+	a.terminate(t)
+	t.Logf("figure: beside a black hole, a closed port and a slow receiver: the newest samples at the good one were at most %v old", worst.Round(10*time.Millisecond))
+}
