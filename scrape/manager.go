@@ -403,6 +403,7 @@ func (m *Manager) Close() error {
 		j.state.client.close()
 	}
 	m.jobs, m.due = nil, nil
+	m.tableBytes.Store(0)
 	return nil
 }
 

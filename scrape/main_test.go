@@ -1,0 +1,9 @@
+package scrape
+
+import (
+	"testing"
+
+	"scraper/internal/leaktest"
+)
+
+func TestMain(m *testing.M) { leaktest.Main(m) }
