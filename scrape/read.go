@@ -44,7 +44,10 @@ type reading struct {
 	now         time.Time
 
 	counts
-	over bool // beyond the sample limit: the rest is only counted
+	// missed is the length of the next line's text if the table is known not to have it, else 0; missedHash is its hash.
+	missed     int
+	missedHash uint64
+	over       bool // beyond the sample limit: the rest is only counted
 }
 
 // specialFlags is the mask of flags for which a known sample is more than a value to append.
@@ -52,61 +55,121 @@ const specialFlags = entryDropped | entryAlias | entryTimed | entryOwnTime | ent
 
 // body reads the body to its end. Any error means that nothing of it may be sent.
 func (r *reading) body() error {
-	p, tab := r.p, r.tab
 	for {
-		if e := tab.expected(); e != nil {
-			n := e.length()
-			if text := p.Peek(n); text != nil && maphash.Bytes(tab.seed, text) == e.hash && p.Take(n) {
-				i := tab.next
-				_, timed := p.Timestamp()
-				if e.meta&specialFlags == 0 && tab.seen == nil && !(timed && r.honorTime) && !r.over && !tab.isMetVia(i) {
-					r.Scraped++
-					tab.met(i)
-					if r.afterRelabeling() > r.sampleLimit {
-						r.exceed()
-						continue
-					}
-					r.b.Append(labelset.ID(e.set), p.Value())
-					r.Committed++
-					continue
-				}
-				if e.meta&entryMultiline != 0 {
-					p.SkipLines(bytes.Count(text, []byte{'\n'}))
-				}
-				if err := r.known(i, e.hash, e.meta, tab.isSeen(i)); err != nil {
-					return &SampleError{Line: p.Line(), Err: err}
-				}
-				continue
-			}
+		if err := r.expected(); err != nil {
+			return r.at(err)
 		}
-		kind, err := p.Next()
-		if err != nil {
+		if taken, err := r.guessed(); err != nil {
+			return r.at(err)
+		} else if taken {
+			continue
+		}
+		if done, err := r.parsed(); done || err != nil {
 			return err
 		}
-		switch kind {
-		case streamparse.KindNone:
-			n, _ := p.Bad()
-			r.Bad += n
-			if r.over {
-				return &LimitError{What: "sample_limit", Limit: int64(r.sampleLimit), Got: int64(r.afterRelabeling())}
-			}
+	}
+}
+
+// at adds the line to what is wrong with its sample.
+func (r *reading) at(err error) error { return &SampleError{Line: r.p.Line(), Err: err} }
+
+// expected takes samples as long as each is the one that the table expects.
+func (r *reading) expected() error {
+	p, tab := r.p, r.tab
+	for {
+		e := tab.expected()
+		if e == nil {
 			return nil
-		case streamparse.KindType:
-			r.learn.typ = p.Type()
-		case streamparse.KindSample:
-			series := p.Series()
-			hash := maphash.Bytes(tab.seed, series)
-			i, known, again := tab.find(series, hash)
-			if known {
-				err = r.known(i, hash, tab.entries.At(i).meta, again)
-			} else {
-				err = r.unknown(series, hash)
+		}
+		n := e.length()
+		text := p.Peek(n)
+		if text == nil || maphash.Bytes(tab.seed, text) != e.hash || !p.Take(n) {
+			return nil
+		}
+		i := tab.next
+		_, timed := p.Timestamp()
+		if e.meta&specialFlags == 0 && tab.seen == nil && !(timed && r.honorTime) && !r.over && !tab.isMetVia(i) {
+			r.Scraped++
+			tab.met(i)
+			if r.afterRelabeling() > r.sampleLimit {
+				r.exceed()
+				continue
 			}
-			if err != nil {
-				return &SampleError{Line: p.Line(), Err: err}
-			}
+			r.b.Append(labelset.ID(e.set), p.Value())
+			r.Committed++
+			continue
+		}
+		if e.meta&entryMultiline != 0 {
+			p.SkipLines(bytes.Count(text, []byte{'\n'}))
+		}
+		if err := r.known(i, e.hash, e.meta, tab.isSeen(i)); err != nil {
+			return err
 		}
 	}
+}
+
+// guessed takes the next sample if its text is known at another place. Where the text ends is a guess, but one that is
+// right when the table knows what it gives.
+func (r *reading) guessed() (taken bool, err error) {
+	p, tab := r.p, r.tab
+	r.missed = 0
+	if !tab.recognises() {
+		return false, nil
+	}
+	n := p.Guess()
+	if n == 0 {
+		return false, nil
+	}
+	text := p.Peek(n)
+	if text == nil {
+		return false, nil
+	}
+	hash := maphash.Bytes(tab.seed, text)
+	i, known, again := tab.find(n, hash)
+	if !known {
+		r.missed, r.missedHash = n, hash
+		return false, nil
+	}
+	if !p.Take(n) {
+		return false, nil
+	}
+	return true, r.known(i, hash, tab.entries.At(i).meta, again)
+}
+
+// parsed parses the next entry in full. done says that it was the body's end.
+func (r *reading) parsed() (done bool, err error) {
+	p, tab := r.p, r.tab
+	kind, err := p.Next()
+	if err != nil {
+		return false, err
+	}
+	switch kind {
+	case streamparse.KindNone:
+		n, _ := p.Bad()
+		r.Bad += n
+		if r.over {
+			return true, &LimitError{What: "sample_limit", Limit: int64(r.sampleLimit), Got: int64(r.afterRelabeling())}
+		}
+		return true, nil
+	case streamparse.KindType:
+		r.learn.typ = p.Type()
+	case streamparse.KindSample:
+		series := p.Series()
+		if r.missed > 0 && len(series) == r.missed { // looked up a moment ago
+			err = r.unknown(series, r.missedHash)
+			break
+		}
+		hash := maphash.Bytes(tab.seed, series)
+		if i, known, again := tab.find(len(series), hash); known {
+			err = r.known(i, hash, tab.entries.At(i).meta, again)
+		} else {
+			err = r.unknown(series, hash)
+		}
+	}
+	if err != nil {
+		return false, r.at(err)
+	}
+	return false, nil
 }
 
 // SampleError says that a body's sample is in the format, but cannot be taken.

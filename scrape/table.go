@@ -57,7 +57,7 @@ const (
 	// look-up near it would take as long; those which are not found are learnt again.
 	maxRepeats = 4
 	// maxRuns bounds what is remembered of a shuffled body's order, beside an eighth of the series.
-	maxRuns = 1 << 10
+	maxRuns = 64
 )
 
 // table is what a target remembers of its series, so that a steady scrape neither parses nor relabels labels.
@@ -99,6 +99,7 @@ type table struct {
 	runs  []run
 	lost  bool     // there were too many runs: the order of this body is not known
 	seen  []uint64 // committed entries which were met, by their own text; nil while all before next were, and no other
+	spare []uint64 // memory for seen, while the target shuffles its series
 	ident *index   // primary entries by identity
 	// via says of primary entries that were met by another text which entry that was.
 	via map[uint32]uint32
@@ -118,6 +119,10 @@ func (t *table) begin() {
 	t.next = 0
 	t.runs = t.runs[:0]
 	t.lost = false
+	t.spare = nil
+	if t.shuffled {
+		t.spare = t.seen
+	}
 	t.seen = nil
 	t.ident = nil
 	t.via, t.ownTime, t.lasts = nil, nil, nil
@@ -131,13 +136,16 @@ func (t *table) expected() *entry {
 	return nil
 }
 
-// find looks up the text of a line which is not the expected one. known is false for a text that is to be learnt. A
+// recognises reports whether there are texts that could be recognised.
+func (t *table) recognises() bool { return t.base > 0 && !t.relearn }
+
+// find looks up the text of a line which is not the expected one, by its length and hash. known is false for a text that is to be learnt. A
 // committed entry which was met before in this body is returned with again set.
-func (t *table) find(series []byte, hash uint64) (i uint32, known, again bool) {
-	if t.base == 0 || t.relearn {
+func (t *table) find(n int, hash uint64) (i uint32, known, again bool) {
+	if !t.recognises() {
 		return 0, false, false
 	}
-	length := uint32(len(series))
+	length := uint32(n)
 	for i := t.next; i < min(t.next+probeAhead, t.base); i++ {
 		if e := t.entries.At(i); e.hash == hash && e.meta>>lengthShift == length && !t.isSeen(i) {
 			return i, true, false
@@ -198,7 +206,12 @@ func (t *table) met(i uint32) {
 // seenAt keeps that i was seen where that does not follow from next.
 func (t *table) seenAt(i uint32) {
 	if t.seen == nil {
-		t.seen = make([]uint64, (t.base+63)/64)
+		if n := int(t.base+63) / 64; n <= cap(t.spare) {
+			t.seen = t.spare[:n]
+			clear(t.seen)
+		} else {
+			t.seen = make([]uint64, n)
+		}
 		for k := range t.next {
 			t.seen[k>>6] |= 1 << (k & 63)
 		}
