@@ -47,16 +47,17 @@ type jobClient struct {
 	// full sends what is configured; bare has the same transport settings, but no credential and no header, for redirects
 	// to somewhere else.
 	full, bare *http.Client
+	conns      *connections // of both
 }
 
 type dialFunc = func(ctx context.Context, network, addr string) (net.Conn, error)
 
 func newJobClient(cfg commoncfg.HTTPClientConfig, name string, dial dialFunc) (*jobClient, error) {
-	c := &jobClient{followRedirects: cfg.FollowRedirects}
+	c := &jobClient{followRedirects: cfg.FollowRedirects, conns: newConnections(dial)}
 	opts := []commoncfg.HTTPClientOption{commoncfg.WithDialContextFunc(func(ctx context.Context, network, addr string) (net.Conn, error) {
 		ctx, cancel := context.WithTimeout(ctx, time.Duration(c.connectTimeout.Load()))
 		defer cancel()
-		return dial(ctx, network, addr)
+		return c.conns.DialContext(ctx, network, addr)
 	})}
 	full, err := commoncfg.NewClientFromConfig(cfg, name, opts...)
 	if err != nil {

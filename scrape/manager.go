@@ -325,6 +325,7 @@ func (m *Manager) sync(j *job, st *jobState) {
 	st.client.connectWithin(longest)
 
 	m.end(gone) // before their successors' first sample
+	j.disconnect(gone)
 
 	m.mu.Lock()
 	now = time.Now()

@@ -1,0 +1,98 @@
+package scrape
+
+import (
+	"context"
+	"net"
+	"net/url"
+	"sync"
+)
+
+// connections knows a job's open connections by the address which was dialled. net/http keeps idle ones for minutes, and
+// cannot be told that a host is not needed any longer: with targets that come and go, those would add up.
+type connections struct {
+	dial dialFunc
+
+	mu   sync.Mutex
+	open map[string]map[*connection]struct{}
+}
+
+// connection leaves the books when it is closed.
+type connection struct {
+	net.Conn
+	of   *connections
+	addr string
+}
+
+func newConnections(dial dialFunc) *connections {
+	return &connections{dial: dial, open: make(map[string]map[*connection]struct{})}
+}
+
+// DialContext opens a connection.
+func (c *connections) DialContext(ctx context.Context, network, addr string) (net.Conn, error) {
+	conn, err := c.dial(ctx, network, addr)
+	if err != nil {
+		return nil, err
+	}
+	k := &connection{Conn: conn, of: c, addr: addr}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.open[addr] == nil {
+		c.open[addr] = make(map[*connection]struct{})
+	}
+	c.open[addr][k] = struct{}{}
+	return k, nil
+}
+
+// Close closes the connection.
+func (k *connection) Close() error {
+	k.of.mu.Lock()
+	delete(k.of.open[k.addr], k)
+	if len(k.of.open[k.addr]) == 0 {
+		delete(k.of.open, k.addr)
+	}
+	k.of.mu.Unlock()
+	return k.Conn.Close()
+}
+
+// closeAll closes the connections to addr, which nobody may use any longer.
+func (c *connections) closeAll(addr string) {
+	c.mu.Lock()
+	var all []*connection
+	for k := range c.open[addr] {
+		all = append(all, k)
+	}
+	c.mu.Unlock()
+	for _, k := range all {
+		_ = k.Close()
+	}
+}
+
+// dialAddress is the address that net/http dials for a target's URL, unless a proxy is in between.
+func dialAddress(target string) string {
+	u, err := url.Parse(target)
+	if err != nil {
+		return ""
+	}
+	port := u.Port()
+	if port == "" {
+		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
+	}
+	return net.JoinHostPort(u.Hostname(), port)
+}
+
+// disconnect closes the connections of targets which are gone, unless another target of the job is at the same address.
+// The caller holds syncMu, and nobody scrapes the targets.
+func (j *job) disconnect(gone []*target) {
+	if len(gone) == 0 {
+		return
+	}
+	needed := make(map[string]bool)
+	for _, t := range j.targets {
+		needed[dialAddress(t.spec.url)] = true
+	}
+	for _, t := range gone {
+		if addr := dialAddress(t.spec.url); !needed[addr] {
+			t.state.client.conns.closeAll(addr)
+		}
+	}
+}
