@@ -2,8 +2,9 @@
 //
 // What a scrape agent keeps per series is small, and there is a lot of it. A slice which grows by append and copy needs
 // up to three times its size while it grows, and leaves its former self to the garbage collector. Here the first slab
-// grows like a slice, since most targets are small; every further one is allocated once, at its full size, and is never
-// copied. None of the element types holds pointers, so the collector has nothing to walk.
+// grows like a slice, since most targets are small; every further one is allocated at its full size. Only Trim, for who
+// has added all that there is, copies the last slab into one that fits. None of the element types holds pointers, so the
+// collector has nothing to walk.
 //
 // Concurrency: none of its own; reads may run beside each other. Ownership: a container owns its slabs. Pointers and
 // views into it are valid until it is changed.
@@ -42,7 +43,7 @@ func (v *Vec[T]) Push(x T) uint32 {
 		v.slabs = append(v.slabs, make([]T, 0, size))
 	}
 	s := v.slabs[k]
-	if len(s) == cap(s) { // only the first slab ever grows
+	if len(s) == cap(s) { // the first slab, or one that was trimmed
 		grown := make([]T, len(s), min(2*cap(s), vecLen))
 		copy(grown, s)
 		s = grown
@@ -69,12 +70,19 @@ func (v *Vec[T]) Truncate(n int) {
 // Reset drops all elements and their memory.
 func (v *Vec[T]) Reset() { *v = Vec[T]{} }
 
-// Trim gives back the capacity which a vector of one slab does not use. Larger ones waste one slab at most, and are left
-// alone.
+// Trim gives back the capacity which the vector does not use, if that is worth a copy of its last slab.
 func (v *Vec[T]) Trim() {
-	if len(v.slabs) == 1 && cap(v.slabs[0])-len(v.slabs[0]) > len(v.slabs[0])/8 {
-		v.slabs[0] = append(make([]T, 0, len(v.slabs[0])), v.slabs[0]...)
+	if k := len(v.slabs) - 1; k >= 0 {
+		v.slabs[k] = trimmed(v.slabs[k], v.n)
 	}
+}
+
+// trimmed returns s without spare capacity if that is more than a sixteenth of all elements.
+func trimmed[T any](s []T, all int) []T {
+	if cap(s)-len(s) <= all/16 {
+		return s
+	}
+	return append(make([]T, 0, len(s)), s...)
 }
 
 // Cap is the number of elements that there is memory for.
@@ -118,7 +126,7 @@ func (a *Bytes) Alloc(n int) (off uint32, b []byte, ok bool) {
 	}
 	s := a.slabs[k]
 	l := len(s)
-	if l+n > cap(s) { // only the first slab ever grows
+	if l+n > cap(s) { // the first slab, or one that was trimmed
 		grown := make([]byte, l, min(max(2*cap(s), l+n), bytesLen))
 		copy(grown, s)
 		s = grown
@@ -131,10 +139,10 @@ func (a *Bytes) Alloc(n int) (off uint32, b []byte, ok bool) {
 // From returns a view of the bytes from off to the end of their slab.
 func (a *Bytes) From(off uint32) []byte { return a.slabs[off>>bytesShift][off&bytesMask:] }
 
-// Trim gives back the capacity which an arena of one slab does not use.
+// Trim gives back the capacity which the arena does not use, if that is worth a copy of its last slab.
 func (a *Bytes) Trim() {
-	if len(a.slabs) == 1 && cap(a.slabs[0])-len(a.slabs[0]) > len(a.slabs[0])/8 {
-		a.slabs[0] = append(make([]byte, 0, len(a.slabs[0])), a.slabs[0]...)
+	if k := len(a.slabs) - 1; k >= 0 {
+		a.slabs[k] = trimmed(a.slabs[k], k<<bytesShift+len(a.slabs[k]))
 	}
 }
 
