@@ -148,8 +148,9 @@ func (m *Manager) parseAndCommit(ctx context.Context, t *target, st *jobState, r
 
 // fail rolls a scrape back, and appends the markers of what was there before.
 func (m *Manager) fail(t *target, out *outcome, b *batch.Batch, track bool) {
-	out.Failed += out.Committed
 	out.Committed = 0
+	// What was not dropped for a reason of its own, and the sample which could not be taken, if that is the reason.
+	out.Failed = out.Scraped - out.Relabeled - out.Limited - out.Duplicate - out.OutOfOrder - out.OutOfBounds
 	sets := b.Sets
 	b.Reset()
 	b.Sets = sets

@@ -262,6 +262,8 @@ type recorder struct {
 	commits int
 	// before is called with each batch, if set.
 	before func(*batch.Batch)
+	// panicAt is a slot whose batches make it panic.
+	panicAt uint64
 }
 
 func (r *recorder) Commit(b *batch.Batch) (d batch.Dropped) {
@@ -270,6 +272,9 @@ func (r *recorder) Commit(b *batch.Batch) (d batch.Dropped) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.panicAt != 0 && b.Slot == r.panicAt {
+		panic("panic in the sink")
+	}
 	r.commits++
 	dict := b.Sets.Dict()
 	var refs []labelcompress.Ref
