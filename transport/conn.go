@@ -1,0 +1,249 @@
+package transport
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+const (
+	// What a connection holds in Go's heap, beside its buffers: the socket's file, addresses and this package's part. A
+	// test compares these with what is measured.
+	plainConnBytes = 512
+	tlsConnBytes   = plainConnBytes + 5<<10
+
+	// tlsAllowance is what an idle TLS connection may hold without counting as fat.
+	tlsAllowance = 16 << 10
+)
+
+// conn is a connection. It belongs to the idle set or to one exchange; who has it closes it or passes it on.
+type conn struct {
+	// Immutable after dial.
+	key  hostKey
+	nc   net.Conn        // what is spoken on: the socket, or TLS over it
+	raw  syscall.RawConn // of the socket; nil if it has none
+	base *tls.Config     // which was current when the connection was made; nil for plain ones
+	tls  *tlsSocket      // below TLS; nil for plain ones
+	t    *Transport
+
+	closed atomic.Bool
+
+	// Owned by the holder.
+	next  *conn // in the idle set
+	since int64 // when it became idle, in nanoseconds after the transport's start
+	used  bool  // at least one answer has come
+	quiet bool  // what peek has found: nothing to read, and no end
+	one   [1]byte
+}
+
+// tlsSocket stands between TLS and a socket, and notes how large a buffer crypto/tls reads into, for that one stays with
+// the connection. (Reading large records apart from what follows them would not help: the buffer doubles, and servers
+// like Go's come to their largest records step by step.)
+type tlsSocket struct {
+	net.Conn
+	bufferBytes int
+}
+
+// Read borrows p.
+func (s *tlsSocket) Read(p []byte) (int, error) {
+	s.bufferBytes = max(s.bufferBytes, len(p))
+	return s.Conn.Read(p)
+}
+
+// dial makes a connection, within the context and the timeouts of the options.
+func (t *Transport) dial(ctx context.Context, key hostKey, base *tls.Config) (*conn, error) {
+	t.dials.Add(1)
+	network, addr := "tcp", key.addr
+	if t.opts.Address != nil {
+		addr = t.opts.Address(addr)
+		if path, ok := strings.CutPrefix(addr, "unix:"); ok {
+			network, addr = "unix", path
+		}
+	}
+	socket, err := t.connect(ctx, network, addr)
+	if err != nil {
+		return nil, err
+	}
+	c := &conn{key: key, nc: socket, base: base, t: t}
+	c.key.addr = strings.Clone(key.addr) // which may be part of a larger string
+	if sc, ok := socket.(syscall.Conn); ok {
+		if raw, err := sc.SyscallConn(); err == nil {
+			c.raw = raw
+		}
+	}
+	t.open.Add(1)
+	if base == nil {
+		return c, nil
+	}
+	c.tls = &tlsSocket{Conn: socket}
+	tc := tls.Client(c.tls, t.tlsFor(c))
+	if err := t.handshake(ctx, tc); err != nil {
+		c.abort()
+		return nil, fmt.Errorf("TLS handshake: %w", err)
+	}
+	c.nc = tc
+	return c, nil
+}
+
+func (t *Transport) connect(ctx context.Context, network, addr string) (net.Conn, error) {
+	dialCtx, cancel := context.WithTimeoutCause(ctx, t.opts.DialTimeout, fmt.Errorf("connecting to %s took longer than %v", addr, t.opts.DialTimeout))
+	defer cancel()
+	socket, err := t.opts.DialContext(dialCtx, network, addr)
+	if ne, ok := errors.AsType[net.Error](err); ok && ne.Timeout() {
+		if end, _ := dialCtx.Deadline(); !time.Now().Before(end) {
+			<-dialCtx.Done() // a moment after the socket's timer, which does not know whose the deadline was
+		}
+	}
+	switch {
+	case err == nil:
+		return socket, nil
+	case ctx.Err() != nil:
+		return nil, fmt.Errorf("connect to %s: %w", addr, causeOf(ctx))
+	case dialCtx.Err() != nil:
+		return nil, causeOf(dialCtx)
+	}
+	return nil, err
+}
+
+// tlsFor returns the configuration for a new connection. It is the connection's own, since crypto/tls wants the
+// server's name in it.
+func (t *Transport) tlsFor(c *conn) *tls.Config {
+	cfg := c.base.Clone()
+	if cfg.ServerName == "" {
+		cfg.ServerName = hostOf(c.key.addr)
+	}
+	cfg.NextProtos = []string{"http/1.1"}
+	cfg.Renegotiation = tls.RenegotiateNever
+	t.mu.Lock()
+	sessions := t.sessions
+	t.mu.Unlock()
+	cfg.ClientSessionCache = nil
+	if sessions != nil {
+		cfg.ClientSessionCache = &hostSessions{sessions, c.key.addr}
+	}
+	return cfg
+}
+
+func hostOf(addr string) string {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return addr
+	}
+	return host
+}
+
+// hostSessions is a session cache by address, where crypto/tls would take the server's name for the key: targets behind
+// one name are different servers.
+type hostSessions struct {
+	cache tls.ClientSessionCache
+	addr  string
+}
+
+func (s *hostSessions) Get(string) (*tls.ClientSessionState, bool)  { return s.cache.Get(s.addr) }
+func (s *hostSessions) Put(_ string, state *tls.ClientSessionState) { s.cache.Put(s.addr, state) }
+
+func (t *Transport) handshake(ctx context.Context, tc *tls.Conn) error {
+	limited, cancel := context.WithTimeoutCause(ctx, t.opts.HandshakeTimeout, fmt.Errorf("no answer in %v", t.opts.HandshakeTimeout))
+	defer cancel()
+	err := tc.HandshakeContext(limited)
+	switch {
+	case err == nil:
+	case limited.Err() != nil:
+		return causeOf(limited)
+	default:
+		if re, ok := errors.AsType[tls.RecordHeaderError](err); ok && string(re.RecordHeader[:]) == "HTTP/" {
+			return errors.New("the server answers in plain HTTP; scheme: http would speak that")
+		}
+		return err
+	}
+	t.handshakes.Add(1)
+	if tc.ConnectionState().DidResume {
+		t.resumed.Add(1)
+	}
+	return nil
+}
+
+// alive reports whether an idle connection looks as if it could be used: the server has neither closed it nor sent what
+// nobody asked for.
+func (c *conn) alive() bool {
+	if c.raw == nil {
+		return true
+	}
+	c.quiet = false
+	return c.raw.Read(c.peek) == nil && c.quiet
+}
+
+// peek looks whether there is something to read. It is for RawConn.Read, and has it not wait.
+func (c *conn) peek(fd uintptr) bool {
+	c.quiet = nothingToRead(fd)
+	return true
+}
+
+func nothingToRead(fd uintptr) bool {
+	var b [1]byte
+	for {
+		_, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+		if !errors.Is(err, syscall.EINTR) {
+			return errors.Is(err, syscall.EAGAIN)
+		}
+	}
+}
+
+// settled reports whether TLS has nothing left in its own buffers, neither data nor an alert. Plain connections have no
+// such buffers.
+func (c *conn) settled() bool {
+	if c.tls == nil {
+		return true
+	}
+	if c.nc.SetReadDeadline(past) != nil {
+		return false
+	}
+	n, err := c.nc.Read(c.one[:])
+	return n == 0 && errors.Is(err, os.ErrDeadlineExceeded) && c.nc.SetReadDeadline(time.Time{}) == nil
+}
+
+// cut ends all calls in progress with a timeout. The connection is of no use afterwards.
+func (c *conn) cut() { _ = c.socket().SetDeadline(past) }
+
+func (c *conn) socket() net.Conn {
+	if c.tls != nil {
+		return c.tls.Conn
+	}
+	return c.nc
+}
+
+// close ends a connection in peace: the server is told by TLS, too.
+func (c *conn) close() { c.shut(c.nc) }
+
+// abort ends a connection at once. It may be called beside calls in progress.
+func (c *conn) abort() { c.shut(c.socket()) }
+
+func (c *conn) shut(end net.Conn) {
+	if !c.closed.Swap(true) {
+		c.t.open.Add(-1)
+		_ = end.Close()
+	}
+}
+
+// memory is about what the connection holds in Go's heap while it is idle, in bytes.
+func (c *conn) memory() int64 {
+	if c.tls == nil {
+		return plainConnBytes
+	}
+	return tlsConnBytes + int64(c.tls.bufferBytes)
+}
+
+// fat is how much more than an ordinary idle TLS connection it holds.
+func (c *conn) fat() int64 {
+	if c.tls == nil {
+		return 0
+	}
+	return max(0, c.memory()-tlsAllowance)
+}

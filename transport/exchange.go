@@ -1,0 +1,161 @@
+package transport
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"net/http"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// past is a deadline which is over.
+var past = time.Unix(1, 0)
+
+// errNotHere is what source.Read returns instead of waiting.
+var errNotHere = errors.New("the rest has not been read")
+
+// source is what an answer's buffer is filled from.
+type source struct {
+	c *conn
+	// left is how many bytes may still be read: of the header, afterwards of a body without a limit.
+	left    int64
+	read    int64
+	err     error // the first one of the connection
+	offline bool  // nothing is read any more
+}
+
+// Read borrows p.
+func (s *source) Read(p []byte) (int, error) {
+	switch {
+	case s.err != nil:
+		return 0, s.err
+	case s.offline:
+		return 0, errNotHere
+	case s.left <= 0:
+		return 0, ErrHeaderTooLarge
+	}
+	if int64(len(p)) > s.left {
+		p = p[:s.left]
+	}
+	n, err := s.c.nc.Read(p)
+	s.read += int64(n)
+	s.left -= int64(n)
+	s.err = err
+	return n, err
+}
+
+// exchange sends the request on c, of which it takes ownership, and reads the answer up to its body. It reports as dead
+// a kept connection which the server had given up before the first byte of an answer; then another one may be tried.
+func (t *Transport) exchange(ctx context.Context, c *conn, req *http.Request) (resp *http.Response, dead bool, err error) {
+	b := &body{t: t, c: c, ctx: ctx, src: source{c: c, left: int64(t.opts.MaxHeaderBytes)}}
+	if ctx.Done() != nil {
+		// This is all that makes the request end in time: a deadline of its own on the connection would have to be set
+		// and taken back for each request, and could come a moment before the context's.
+		b.stop = context.AfterFunc(ctx, c.cut)
+	}
+	doing, err := b.send(req)
+	if err == nil {
+		doing = "read the answer's header"
+		resp, err = b.header(req)
+	}
+	if err != nil {
+		dead = c.used && b.src.read == 0 && ctx.Err() == nil && hasEnded(err, b.src.err)
+		b.over(false)
+		if ctx.Err() != nil {
+			err = causeOf(ctx)
+		}
+		return nil, dead, fmt.Errorf("%s: %w", doing, err)
+	}
+	c.used = true
+	if tc, ok := c.nc.(*tls.Conn); ok {
+		state := tc.ConnectionState()
+		resp.TLS = &state
+	}
+	b.keep = !resp.Close && !wantsClose(req)
+	if resp.Body == http.NoBody {
+		b.over(b.keep)
+		return resp, false, nil
+	}
+	b.src.left = math.MaxInt64
+	b.inner = resp.Body
+	resp.Body = b
+	return resp, false, nil
+}
+
+// hasEnded reports whether one of the errors is how a connection fails which the server had closed before.
+func hasEnded(errs ...error) bool {
+	for _, err := range errs {
+		if errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) {
+			return true
+		}
+	}
+	return false
+}
+
+// send writes the request. On errors it says what it was doing, too.
+func (b *body) send(req *http.Request) (doing string, err error) {
+	out := b.t.opts.Pool.Get(1 << 10) // the few headers of a scrape, and a token
+	defer out.Release()
+	if out.B, err = appendRequest(out.B, req); err != nil {
+		return "make the request", err
+	}
+	_, err = b.c.nc.Write(out.B)
+	return "send the request", err
+}
+
+// header waits for the answer and reads its header. The reader which it takes is the body's afterwards.
+func (b *body) header(req *http.Request) (*http.Response, error) {
+	b.await()
+	b.br = b.t.opts.Readers.get(&b.src)
+	for {
+		resp, err := http.ReadResponse(b.br, req)
+		switch {
+		case err == nil && resp.StatusCode == http.StatusSwitchingProtocols:
+			return nil, errors.New("the server switches to another protocol, for which it was not asked")
+		case err == nil && resp.StatusCode >= 100 && resp.StatusCode <= 199:
+			continue // all of them count towards the limit of the header
+		case err == nil:
+			return resp, nil
+		case b.src.left <= 0 && b.src.err == nil:
+			return nil, fmt.Errorf("%w: more than %d bytes (transport.Options.MaxHeaderBytes)", ErrHeaderTooLarge, b.t.opts.MaxHeaderBytes)
+		case b.src.err != nil && !errors.Is(b.src.err, io.EOF):
+			return nil, b.src.err
+		}
+		return nil, bounded(err)
+	}
+}
+
+// bounded returns err, or as much of it as fits in a line of a log: errors of net/http quote what was read.
+func bounded(err error) error {
+	text := err.Error()
+	switch {
+	case strings.Contains(text, `"\x15\x03`): // an alert
+		return errors.New("the server answers in TLS; scheme: https would speak that")
+	case len(text) > maxQuoted:
+		return errors.New(cut(text))
+	}
+	return err
+}
+
+// await waits until there is something to read, or an error, without a buffer for it.
+func (b *body) await() {
+	if b.c.raw == nil {
+		return
+	}
+	b.looked = false
+	_ = b.c.raw.Read(b.readable) // who reads will see the error
+}
+
+// readable is for RawConn.Read, which calls it, waits if it returns false, and calls it again.
+func (b *body) readable(fd uintptr) bool {
+	if b.looked { // and was woken up
+		return true
+	}
+	b.looked = true
+	return !nothingToRead(fd)
+}
