@@ -187,10 +187,18 @@ func do(ctx context.Context, client *http.Client, at *url.URL, rq *request) (*ht
 	return resp, nil
 }
 
-// withoutURL takes the URL out of an error of net/http: it may hold secrets, and the reader knows the target.
+// withoutURL takes the URLs out of an error of net/http, that of an OAuth2 server inside it included: they may hold secrets,
+// and the reader knows the target. What such a server answered goes too, since it may quote the request.
 func withoutURL(err error) error {
-	if ue, ok := errors.AsType[*url.Error](err); ok {
-		return ue.Err
+	for {
+		ue, ok := errors.AsType[*url.Error](err)
+		if !ok {
+			break
+		}
+		err = ue.Err
+	}
+	if line, _, more := strings.Cut(err.Error(), "\n"); more {
+		return errors.New(line)
 	}
 	return err
 }

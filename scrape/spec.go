@@ -110,7 +110,7 @@ func (s *spec) fill(job *config.Job, d config.Dialect, ls *relabel.Labels) error
 	if ls.Get(instanceLabel) == "" {
 		instance := address
 		if d == config.VMAgent {
-			instance = withPort(address, scheme)
+			instance = withPort(address[strings.LastIndexByte(address, '@')+1:], scheme) // a password is no label
 		}
 		ls.Set(instanceLabel, instance)
 	}
