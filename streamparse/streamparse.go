@@ -70,7 +70,7 @@ const (
 type Options struct {
 	// Pool provides the window. Required.
 	Pool *bufpool.Pool
-	// MaxLineBytes is the longest line that is read, 1 MiB if zero, 16 MiB at most.
+	// MaxLineBytes is the longest line that is read, with its newline: 1 MiB if zero, 16 MiB at most. Comments may be longer.
 	MaxLineBytes int
 	// SkipBadLines skips and counts what is not in the format, as vmagent does, where Prometheus refuses the body. It also
 	// accepts what vmagent accepts: a carriage return before the newline, an exemplar, timestamps in seconds.
@@ -227,7 +227,7 @@ func (p *Parser) Guess() int {
 
 // ensure tries to make n bytes available. At the end of the body fewer will do if they hold more than a line's newline.
 func (p *Parser) ensure(n int) bool {
-	for p.end-p.pos < n && !p.eof && p.err == nil {
+	for p.end-p.pos < min(n, p.opts.MaxLineBytes) && !p.eof && p.err == nil {
 		p.fill()
 	}
 	return p.end-p.pos >= n-tailRoom+1 && p.err == nil
@@ -237,7 +237,7 @@ func (p *Parser) ensure(n int) bool {
 // It reports false, and takes nothing, unless a blank, a value, and at most a timestamp follow, and then a newline.
 func (p *Parser) Take(n int) bool {
 	used := p.tail(p.w[p.pos+n : p.end])
-	if used == 0 {
+	if used == 0 || n+used > p.opts.MaxLineBytes {
 		return false
 	}
 	p.pos += n + used
@@ -262,7 +262,9 @@ func (p *Parser) Next() (Kind, error) {
 			p.fill()
 			continue
 		}
-		b := p.w[p.pos:p.end]
+		// A line's limit holds however much of it is there: what is beyond it is not looked at.
+		whole := p.end-p.pos >= p.opts.MaxLineBytes
+		b := p.w[p.pos:min(p.end, p.pos+p.opts.MaxLineBytes)]
 		n, kind, f := p.scan(b)
 		switch {
 		case n > 0:
@@ -272,14 +274,14 @@ func (p *Parser) Next() (Kind, error) {
 			}
 		case f.reason != "":
 			// The error is the same however the body arrives: it shows the rest of the line.
-			if !p.eof && len(b)-f.at <= shownBytes && indexNewline(b[f.at:]) < 0 {
+			if !p.eof && !whole && len(b)-f.at <= shownBytes && indexNewline(b[f.at:]) < 0 {
 				p.fill()
 				continue
 			}
 			p.badLine(f.reason, b[f.at:])
 		case p.inLongComment():
 			p.skipComment()
-		case !p.eof:
+		case !p.eof || whole:
 			p.fill()
 		default:
 			p.badLine("unexpected end of the body", b)
@@ -291,7 +293,7 @@ func (p *Parser) Next() (Kind, error) {
 func (p *Parser) inLongComment() bool {
 	b := p.w[p.pos:p.end]
 	i := skipBlanks(b, 0)
-	return len(b) >= chunkBytes/2 && i < len(b) && b[i] == '#'
+	return len(b) >= min(chunkBytes/2, p.opts.MaxLineBytes) && i < len(b) && b[i] == '#'
 }
 
 // badLine refuses the line at pos, or skips it. The error shows the beginning of text.
