@@ -180,7 +180,12 @@ func do(ctx context.Context, client *http.Client, at *url.URL, rq *request) (*ht
 	} else {
 		req.Header.Set("Accept-Encoding", "identity")
 	}
-	resp, err := client.Do(req)
+	if user := at.User; user != nil {
+		password, _ := user.Password()
+		req.SetBasicAuth(user.Username(), password)
+	}
+	// Not Client.Do, which quotes a Location that it cannot parse.
+	resp, err := client.Transport.RoundTrip(req)
 	if err != nil {
 		return nil, withoutURL(err)
 	}
