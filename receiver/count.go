@@ -6,7 +6,8 @@ const (
 	labelViewBytes   = 6 * 8
 )
 
-// counter counts the samples of each series of one request, by hash. The decoder has counted all else.
+// counter counts the samples of each series of one request, by hash, staleness markers aside. The decoder has counted all
+// else.
 type counter struct{ counts []seriesCount }
 
 type seriesCount struct{ hash, samples uint64 }
@@ -15,7 +16,11 @@ func (c *counter) reset() { c.counts = c.counts[:0] }
 
 func (c *counter) series(_ []byte, hash uint64) { c.counts = append(c.counts, seriesCount{hash: hash}) }
 
-func (c *counter) sample(int64, uint64) { c.counts[len(c.counts)-1].samples++ }
+func (c *counter) sample(_ int64, bits uint64) {
+	if bits != staleBits {
+		c.counts[len(c.counts)-1].samples++
+	}
+}
 
 // addTo adds the counts to sums, which holds at most limit series.
 func (c *counter) addTo(sums map[uint64]uint64, limit int) {

@@ -38,6 +38,17 @@ func TestCountOnly(t *testing.T) {
 	}
 }
 
+// A marker says that there is no sample.
+func TestCountPerSeriesLeavesOutMarkers(t *testing.T) {
+	r := newReceiver(t, Options{CountOnly: true, CountPerSeries: true})
+	a := series([]Sample{at(1, 1), StaleMarker(2)}, "__name__", "m")
+	mustPush(t, r, a)
+	want := map[uint64]uint64{HashLabels(a.labelList()): 1}
+	if diff := cmp.Diff(want, r.PerSeries()); diff != "" || r.Totals().StaleMarkers != 1 {
+		t.Errorf("PerSeries: (-want +got)\n%s, and %d markers, want 1", diff, r.Totals().StaleMarkers)
+	}
+}
+
 func TestCountPerSeriesIsBounded(t *testing.T) {
 	r := newReceiver(t, Options{CountOnly: true, CountPerSeries: true, MaxSeries: 3})
 	for i := range 20 {

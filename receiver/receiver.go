@@ -184,8 +184,8 @@ func (r *Receiver) resetLocked() {
 	r.perSeries = make(map[uint64]uint64)
 }
 
-// PerSeries returns how many samples arrived of each series, by HashLabels of its labels. It is empty unless
-// Options.CountPerSeries is set.
+// PerSeries returns how many samples, staleness markers aside, arrived of each series, by HashLabels of its labels. It is
+// empty unless Options.CountPerSeries is set.
 func (r *Receiver) PerSeries() map[uint64]uint64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
