@@ -96,10 +96,14 @@ func (b *body) end(err error) {
 	switch {
 	case b.closed.Load():
 		b.err = http.ErrBodyReadAfterClose
-	case errors.Is(err, io.EOF), b.ctx.Err() == nil:
-		b.err = err
-	default:
+	case errors.Is(err, io.EOF):
+		b.err = io.EOF
+	case b.ctx.Err() != nil:
 		b.err = causeOf(b.ctx)
+	case errors.Is(b.src.err, io.EOF): // net/http has other words for it within trailers
+		b.err = io.ErrUnexpectedEOF
+	default:
+		b.err = bounded(err)
 	}
 }
 
