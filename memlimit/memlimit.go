@@ -3,7 +3,7 @@
 // Owners of memory register an account: a name, a function that returns bytes, and where possible one that gives memory
 // back. The Keeper adds them up beside what the Go runtime and the kernel say. It does not free anything itself, with one
 // exception: a process which allocates nothing hardly collects, so memory that owners let go would stay resident; the
-// Keeper sees their accounts fall and has the runtime return it.
+// Keeper sees their accounts fall, or is told, and has the runtime return it.
 //
 // Concurrency: all methods may be called at any time. New starts nothing; Run does the watching, until its context ends.
 // Read memlimit.go first, then process.go for what the kernel says.
@@ -17,6 +17,7 @@ import (
 	"runtime/metrics"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -26,7 +27,7 @@ const (
 	checkEvery = 2 * time.Second
 	// freeEvery is how often memory is returned at the most: it takes a garbage collection.
 	freeEvery = 10 * time.Second
-	// freeAtLeast is how much the accounts must have fallen since the last time.
+	// freeAtLeast is how much must have been released since the last time.
 	freeAtLeast = 4 << 20
 )
 
@@ -49,6 +50,8 @@ type Options struct {
 // Keeper knows the accounts.
 type Keeper struct {
 	log *slog.Logger
+
+	released atomic.Int64 // reported since memory was returned last
 
 	mu       sync.Mutex
 	accounts []*Account
@@ -78,6 +81,10 @@ func (k *Keeper) Register(a Account) (remove func()) {
 	}
 }
 
+// Released is told of memory which an owner let go without its account having shown it: what was taken and given back
+// between two looks at it.
+func (k *Keeper) Released(bytes int64) { k.released.Add(bytes) }
+
 // Run watches the accounts until ctx is done, and returns nil.
 func (k *Keeper) Run(ctx context.Context) error {
 	ticker := time.NewTicker(checkEvery)
@@ -97,9 +104,10 @@ func (k *Keeper) check(now time.Time) {
 	sum := k.sum()
 	k.mu.Lock()
 	k.peak = max(k.peak, sum)
-	due := k.peak-sum >= freeAtLeast && now.Sub(k.freed) >= freeEvery
+	due := k.peak-sum+k.released.Load() >= freeAtLeast && now.Sub(k.freed) >= freeEvery
 	if due {
 		k.peak, k.freed = sum, now
+		k.released.Store(0)
 		k.frees++
 	}
 	k.mu.Unlock()

@@ -54,6 +54,11 @@ func TestReturnsMemoryOnceAccountsFall(t *testing.T) {
 		step(10<<20, 2*time.Second, 1) // too soon
 		step(10<<20, 9*time.Second, 2)
 		step(10<<20, time.Hour, 2)
+		k.Released(3 << 20)
+		step(10<<20, time.Hour, 2)
+		k.Released(2 << 20)
+		step(10<<20, time.Hour, 3)
+		step(10<<20, time.Hour, 3)
 	})
 }
 

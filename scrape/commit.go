@@ -58,6 +58,7 @@ func (t *table) reorder() {
 	}
 	t.shuffled = t.lost
 	t.relearn = false
+	t.released += t.raw.bytes()
 	t.raw = nil // entries have moved
 	t.begin()
 	t.runs = nil
@@ -140,6 +141,7 @@ func (t *table) rewrite() {
 		}
 	}
 	kept.Trim()
+	t.released += int64(t.entries.Cap()) * entryBytes
 	t.entries = kept
 }
 

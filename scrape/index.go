@@ -63,4 +63,10 @@ func (x *index) following(pos uint32) (uint32, bool) {
 
 func (x *index) at(pos uint32) uint32 { return x.slots[pos] - 1 }
 
-func (x *index) bytes() int64 { return int64(len(x.slots)) * 4 }
+// bytes is the memory that the index takes; none where there is no index.
+func (x *index) bytes() int64 {
+	if x == nil {
+		return 0
+	}
+	return int64(len(x.slots)) * 4
+}

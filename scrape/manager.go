@@ -43,6 +43,12 @@ type Options struct {
 	MaxScrapeBytes int64
 	// MaxLineBytes is the longest line of a body, 1 MiB by default.
 	MaxLineBytes int
+	// MaxBatchBytes is the memory for the samples of one scrape until it is complete, 8 MiB by default; what exceeds it
+	// waits in a file without a name in SpoolDir, the system's temporary directory by default.
+	MaxBatchBytes int64
+	SpoolDir      string
+	// Released, if not nil, is told of memory in bytes that scrapes took and let go of, beside what Bytes shows.
+	Released func(bytes int64)
 	// Workers is how many bodies are parsed at once, GOMAXPROCS by default.
 	Workers int
 	// DialContext opens connections to targets, or to their proxies: TCP by default, with a small receive buffer.
@@ -65,8 +71,14 @@ func (o Options) withDefaults() Options {
 	if o.MaxLineBytes == 0 {
 		o.MaxLineBytes = 1 << 20
 	}
+	if o.MaxBatchBytes == 0 {
+		o.MaxBatchBytes = 8 << 20
+	}
 	if o.Workers == 0 {
 		o.Workers = runtime.GOMAXPROCS(0)
+	}
+	if o.Released == nil {
+		o.Released = func(int64) {}
 	}
 	if o.DialContext == nil {
 		o.DialContext = (&net.Dialer{Control: limitReceiveBuffer}).DialContext
@@ -94,6 +106,7 @@ type Manager struct {
 	workers workers
 	idle    chan *worker
 	gzips   *gzipReaders
+	spool   *batch.Spool
 	wake    chan struct{}
 	running sync.WaitGroup
 	// tableBytes is what the tables of all targets took after their last scrapes.
@@ -136,6 +149,7 @@ func New(o Options) (*Manager, error) {
 		workers: make(workers, o.Workers),
 		idle:    make(chan *worker, o.Workers),
 		gzips:   newGzipReaders(o.Workers),
+		spool:   batch.NewSpool(o.SpoolDir, o.MaxBatchBytes),
 		wake:    make(chan struct{}, 1),
 	}, nil
 }
@@ -405,7 +419,7 @@ func (m *Manager) Close() error {
 	}
 	m.jobs, m.due = nil, nil
 	m.tableBytes.Store(0)
-	return nil
+	return m.spool.Close()
 }
 
 // Bytes is the memory that the series tables of all targets take, in bytes, without the label dictionary.

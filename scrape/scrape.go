@@ -136,7 +136,9 @@ func (m *Manager) parseAndCommit(ctx context.Context, t *target, st *jobState, r
 		m.fail(t, &out, b, track)
 	}
 	t.auto.append(b, m.report(st, &out, start, rq.timeout))
-	m.opts.Sink.Commit(b)
+	if lost := m.opts.Sink.Commit(b); lost.Unreadable > 0 {
+		m.log.Error("samples of a large scrape could not be read back", "job", st.cfg.Name, "target", shownURL(t.spec.url), "samples", lost.Unreadable)
+	}
 	t.lastMillis = b.TimestampMillis
 	if err == nil {
 		t.table.commit(b)
@@ -218,6 +220,9 @@ func (m *Manager) readBody(ctx context.Context, t *target, st *jobState, rq *req
 		r.sampleLimit = job.SampleLimit
 	}
 	err := r.body()
+	if err == nil {
+		err = w.batch.Err()
+	}
 	return r.counts, w.parser.Bytes(), err
 }
 
@@ -284,6 +289,10 @@ func (m *Manager) finished(t *target, st *jobState, out *outcome, start time.Tim
 		r.series, r.memory = t.table.series()-len(t.auto.sets), t.table.bytes()
 	}
 	m.tableBytes.Add(r.memory - former)
+	if t.table != nil && t.table.released > 0 {
+		m.opts.Released(t.table.released)
+		t.table.released = 0
+	}
 	r.scrapes++
 	if out.err != nil {
 		r.health, r.lastError = HealthDown, cut(out.err.Error(), 1024)
@@ -313,7 +322,7 @@ func (m *Manager) getWorker() *worker {
 			parser: streamparse.New(streamparse.Options{
 				Pool: m.opts.Pool, MaxLineBytes: m.opts.MaxLineBytes, SkipBadLines: m.opts.Dialect == config.VMAgent,
 			}),
-			batch: batch.New(m.opts.Pool),
+			batch: batch.NewSpooled(m.opts.Pool, m.spool),
 		}
 	}
 }

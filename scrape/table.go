@@ -36,6 +36,9 @@ const (
 	maxSeriesBytes = 1<<(32-lengthShift) - 1
 )
 
+// entryBytes is the size of an entry.
+const entryBytes = 16
+
 func (e *entry) length() int { return int(e.meta >> lengthShift) }
 
 func (e *entry) setOwnTime(own bool) {
@@ -88,6 +91,9 @@ type table struct {
 	// shuffled: the target writes its series in another order each time, so raw is kept.
 	shuffled bool
 
+	// released is the memory in bytes which transactions took and dropped since the owner asked last.
+	released int64
+
 	raw *index // committed entries by text
 	// sentMillis is the timestamp of the last good scrape, or of the markers after a failed one: of all series without
 	// timestamps of their own, the last one that was sent.
@@ -115,6 +121,7 @@ func newTable(sets *labelset.Store, seed maphash.Seed) *table {
 
 // begin starts a scrape.
 func (t *table) begin() {
+	t.released += t.ident.bytes() + int64(len(t.seen))*8
 	t.base = uint32(t.entries.Len())
 	t.next = 0
 	t.runs = t.runs[:0]
@@ -415,15 +422,9 @@ func (t *table) release() {
 
 // bytes is the memory that the table takes, without the dictionary, in bytes.
 func (t *table) bytes() int64 {
-	n := int64(t.entries.Cap())*16 + int64(cap(t.runs))*8 + int64(cap(t.seen))*8
+	n := int64(t.entries.Cap())*entryBytes + int64(cap(t.runs))*8 + int64(cap(t.seen))*8
 	if t.sets != nil {
 		n += t.sets.Bytes()
 	}
-	if t.raw != nil {
-		n += t.raw.bytes()
-	}
-	if t.ident != nil {
-		n += t.ident.bytes()
-	}
-	return n
+	return n + t.raw.bytes() + t.ident.bytes()
 }

@@ -89,6 +89,7 @@ func newAgent(s *Settings, p parts) (*agent, error) {
 	a.targets, err = scrape.New(scrape.Options{
 		Sink: a.writer, Dict: a.dict, Pool: a.pool, Logger: p.log, Metrics: scrape.NewMetrics(reg), Dialect: s.Dialect,
 		HostSeed: p.hostSeed, UserAgent: "scraper/" + version, MaxScrapeBytes: s.MaxScrapeBytes, MaxLineBytes: int(s.MaxLineBytes),
+		MaxBatchBytes: s.MaxBatchBytes, SpoolDir: s.DataPath, Released: a.keeper.Released,
 	})
 	if err != nil {
 		return nil, err
