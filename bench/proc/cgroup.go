@@ -1,0 +1,94 @@
+package proc
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// memoryRoot is where the memory controller of cgroup v1 is mounted, as a rule.
+const memoryRoot = "/sys/fs/cgroup/memory"
+
+// Cgroup is a memory control group (v1) which the benchmark made for one agent.
+type Cgroup struct{ dir string }
+
+// NewCgroup makes a control group. An error says why there can be none: no right to, or no cgroup v1. Remove ends it.
+func NewCgroup(name string) (*Cgroup, error) {
+	if _, err := os.Stat(filepath.Join(memoryRoot, "memory.usage_in_bytes")); err != nil {
+		return nil, fmt.Errorf("no memory controller of cgroup v1: %w", err)
+	}
+	g := &Cgroup{dir: filepath.Join(memoryRoot, name)}
+	if err := os.Mkdir(g.dir, 0o755); err != nil {
+		return nil, fmt.Errorf("make a memory control group: %w", err)
+	}
+	return g, nil
+}
+
+// Dir is the group's directory. Whoever writes its process id into cgroup.procs there is in the group.
+func (g *Cgroup) Dir() string { return g.dir }
+
+// Join puts the calling process into the group in dir.
+func Join(dir string) error {
+	err := os.WriteFile(filepath.Join(dir, "cgroup.procs"), []byte(strconv.Itoa(os.Getpid())), 0o644)
+	if err != nil {
+		return fmt.Errorf("join a memory control group: %w", err)
+	}
+	return nil
+}
+
+// Limit bounds the group's memory, in bytes.
+func (g *Cgroup) Limit(n int64) error {
+	err := os.WriteFile(filepath.Join(g.dir, "memory.limit_in_bytes"), []byte(strconv.FormatInt(n, 10)), 0o644)
+	if err != nil {
+		return fmt.Errorf("limit a memory control group: %w", err)
+	}
+	return nil
+}
+
+// WorkingSet is the group's usage without the file pages that the kernel would drop first, in bytes, as Kubernetes
+// counts it.
+func (g *Cgroup) WorkingSet() (int64, error) {
+	usage, err := os.ReadFile(filepath.Join(g.dir, "memory.usage_in_bytes"))
+	if err != nil {
+		return 0, fmt.Errorf("read the working set: %w", err)
+	}
+	n, err := strconv.ParseInt(strings.TrimSpace(string(usage)), 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("read the working set: %w", err)
+	}
+	inactive, err := g.number("memory.stat", "total_inactive_file")
+	return max(0, n-inactive), err
+}
+
+// Killed is how many processes of the group were killed because of its limit.
+func (g *Cgroup) Killed() (int64, error) { return g.number("memory.oom_control", "oom_kill") }
+
+// number reads one of the numbers in a file of names and numbers.
+func (g *Cgroup) number(file, name string) (int64, error) {
+	text, err := os.ReadFile(filepath.Join(g.dir, file))
+	if err != nil {
+		return 0, fmt.Errorf("read %s: %w", file, err)
+	}
+	for line := range strings.Lines(string(text)) {
+		if key, value, _ := strings.Cut(strings.TrimSpace(line), " "); key == name {
+			return strconv.ParseInt(value, 10, 64)
+		}
+	}
+	return 0, fmt.Errorf("read %s: there is no %s", file, name)
+}
+
+// Remove removes the group. Its processes must have ended; the kernel may need a moment to notice.
+func (g *Cgroup) Remove() error {
+	var err error
+	for range 50 {
+		if err = os.Remove(g.dir); err == nil || errors.Is(err, os.ErrNotExist) {
+			return nil
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	return fmt.Errorf("remove a memory control group: %w", err)
+}
