@@ -139,6 +139,7 @@ func (r *reading) guessed() (taken bool, err error) {
 // parsed parses the next entry in full. done says that it was the body's end.
 func (r *reading) parsed() (done bool, err error) {
 	p, tab := r.p, r.tab
+	line := p.Line()
 	kind, err := p.Next()
 	if err != nil {
 		return false, err
@@ -155,7 +156,7 @@ func (r *reading) parsed() (done bool, err error) {
 		r.learn.typ = p.Type()
 	case streamparse.KindSample:
 		series := p.Series()
-		if r.missed > 0 && len(series) == r.missed { // looked up a moment ago
+		if r.missed > 0 && len(series) == r.missed && p.Line() == line+1 { // looked up a moment ago, and no line was skipped
 			err = r.unknown(series, r.missedHash)
 			break
 		}
