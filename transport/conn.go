@@ -182,16 +182,23 @@ func (c *conn) alive() bool {
 
 // peek looks whether there is something to read. It is for RawConn.Read, and has it not wait.
 func (c *conn) peek(fd uintptr) bool {
-	c.quiet = nothingToRead(fd)
+	c.quiet, _ = nothingToRead(fd)
 	return true
 }
 
-func nothingToRead(fd uintptr) bool {
+// nothingToRead reports whether a socket is open and has nothing for us. An error of the socket is told once: whoever
+// asks afterwards finds the end.
+func nothingToRead(fd uintptr) (bool, error) {
 	var b [1]byte
 	for {
 		_, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
-		if !errors.Is(err, syscall.EINTR) {
-			return errors.Is(err, syscall.EAGAIN)
+		switch {
+		case err == nil:
+			return false, nil
+		case errors.Is(err, syscall.EAGAIN):
+			return true, nil
+		case !errors.Is(err, syscall.EINTR):
+			return false, os.NewSyscallError("recvfrom", err)
 		}
 	}
 }

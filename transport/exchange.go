@@ -148,7 +148,7 @@ func (b *body) await() {
 		return
 	}
 	b.looked = false
-	_ = b.c.raw.Read(b.readable) // who reads will see the error
+	_ = b.c.raw.Read(b.readable) // whose error who reads will see, too
 }
 
 // readable is for RawConn.Read, which calls it, waits if it returns false, and calls it again.
@@ -157,5 +157,7 @@ func (b *body) readable(fd uintptr) bool {
 		return true
 	}
 	b.looked = true
-	return !nothingToRead(fd)
+	quiet, err := nothingToRead(fd)
+	b.src.err = err
+	return !quiet
 }

@@ -34,7 +34,9 @@ func TestMain(m *testing.M) {
 func newTransport(t testing.TB, o transport.Options) *transport.Transport {
 	t.Helper()
 	o.Pool = bufpooltest.New(t)
-	o.Readers = &transport.Readers{}
+	if o.Readers == nil {
+		o.Readers = &transport.Readers{}
+	}
 	tr, err := transport.New(o)
 	if err != nil {
 		t.Fatal(err)
@@ -121,7 +123,12 @@ func script(t testing.TB, l net.Listener, serve func(nth int, c net.Conn)) {
 			conns[c] = true
 			mu.Unlock()
 			wg.Go(func() {
-				defer c.Close()
+				defer func() {
+					_ = c.Close()
+					mu.Lock()
+					delete(conns, c)
+					mu.Unlock()
+				}()
 				serve(nth, c)
 			})
 		}
