@@ -122,7 +122,10 @@ type Parser struct {
 	name      span
 	labels    []labelSpan
 	unescaped []byte
+	nameLabel [len(nameLabel)]byte // what the metric's name is called
 }
+
+const nameLabel = "__name__"
 
 // span is a part of the current line; escaped says that it holds backslashes.
 type span struct {
@@ -138,7 +141,9 @@ func New(o Options) *Parser {
 		o.MaxLineBytes = defaultMaxLineBytes
 	}
 	o.MaxLineBytes = min(o.MaxLineBytes, maxLineLimit)
-	return &Parser{opts: o}
+	p := &Parser{opts: o}
+	copy(p.nameLabel[:], nameLabel)
+	return p
 }
 
 // Reset begins a new body. It borrows r until the next Reset or Close.

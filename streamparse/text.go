@@ -415,7 +415,7 @@ func (p *Parser) AppendLabels(dst []Label) []Label {
 		p.unescaped = make([]byte, 0, size)
 	}
 	p.unescaped = p.unescaped[:0]
-	dst = append(dst, Label{[]byte("__name__"), p.view(p.name)})
+	dst = append(dst, Label{p.nameLabel[:], p.view(p.name)})
 	for _, l := range p.labels {
 		dst = append(dst, Label{p.view(l.name), p.view(l.value)})
 	}
