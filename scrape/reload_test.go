@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -86,7 +85,7 @@ func TestReloadsLeaveNothing(t *testing.T) {
 		w.apply(twoJobs)
 		w.run()
 		w.pass(2 * tick)
-		goroutines, labels, bytes := runtime.NumGoroutine(), w.dict.Stats().Items, w.m.Bytes()
+		goroutines, labels, bytes := goroutinesHere(), w.dict.Stats().Items, w.m.Bytes()
 		for i := range 200 {
 			w.apply(twoJobs + fmt.Sprintf("  metrics_path: /%d\n  basic_auth: {username: u%d}\n", i, i) +
 				fmt.Sprintf("- {job_name: extra%d, static_configs: [{targets: ['b:80']}]}\n", i))
@@ -96,7 +95,7 @@ func TestReloadsLeaveNothing(t *testing.T) {
 		}
 		w.apply(twoJobs)
 		w.pass(2 * tick)
-		if n := runtime.NumGoroutine(); n > goroutines {
+		if n := goroutinesHere(); n > goroutines {
 			t.Errorf("%d goroutines after 200 reloads, %d before", n, goroutines)
 		}
 		if n := w.dict.Stats().Items; n != labels {
@@ -134,7 +133,7 @@ func TestTargetsComeAndGo(t *testing.T) {
 		w.apply("scrape_configs: [{job_name: j, scrape_interval: 10s}]\n")
 		w.run()
 		w.pass(tick)
-		goroutines := runtime.NumGoroutine()
+		goroutines := goroutinesHere()
 		for round := range 2 {
 			var addresses []string
 			for i := range 1000 {
@@ -167,7 +166,7 @@ func TestTargetsComeAndGo(t *testing.T) {
 		}
 		w.apply("scrape_configs: []\n") // their idle connections go with the job
 		synctest.Wait()
-		if n := runtime.NumGoroutine(); n > goroutines {
+		if n := goroutinesHere(); n > goroutines {
 			t.Errorf("%d goroutines after 2000 targets, %d before", n, goroutines)
 		}
 	})

@@ -9,6 +9,7 @@ import (
 	"math"
 	"net"
 	"net/http"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -180,6 +181,12 @@ func (w *world) pass(d time.Duration) []sample {
 	time.Sleep(d)
 	synctest.Wait()
 	return w.sink.take()
+}
+
+// goroutinesHere counts the goroutines of the bubble. The runtime's own come and go.
+func goroutinesHere() int {
+	stacks := make([]byte, 1<<20)
+	return bytes.Count(stacks[:runtime.Stack(stacks, true)], []byte(", synctest bubble"))
 }
 
 // scrapeNow scrapes all targets once, one after the other, without Run.
