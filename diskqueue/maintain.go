@@ -1,0 +1,110 @@
+package diskqueue
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Maintain does what time brings: blocks which stay are written through to the disk, and what is too old goes. Call it about
+// once a second.
+func (q *Queue) Maintain(now time.Time) error {
+	q.mu.Lock()
+	if q.closed {
+		q.mu.Unlock()
+		return nil
+	}
+	q.expireLocked(now)
+	q.clearStartsLocked() // a second after the start
+	due := q.syncDueLocked(now)
+	q.publishLocked()
+	q.mu.Unlock()
+	if !due {
+		return nil
+	}
+	return q.Sync()
+}
+
+// syncDueLocked reports whether a block has been pending for long.
+func (q *Queue) syncDueLocked(now time.Time) bool {
+	cutoff := now.Add(-syncAfter).UnixMilli()
+	for i := range q.slots {
+		s := &q.slots[i]
+		switch {
+		case s.Blocks == 0:
+		case !s.out && s.at == nil:
+			return true
+		case s.out && s.outRec.Created.UnixMilli() < cutoff,
+			!s.out && s.at != nil && !s.at.loaded,
+			!s.out && s.at != nil && s.pos < len(s.at.index) && s.at.index[s.pos].created < cutoff:
+			return true
+		}
+	}
+	return false
+}
+
+// Sync writes all that is pending through to the disk. Nobody else waits for it.
+func (q *Queue) Sync() error {
+	q.mu.Lock()
+	var dirty []*segment
+	var files []file
+	for _, g := range q.segs {
+		if g.unsynced && g.pending > 0 && g.f != nil {
+			dirty, files = append(dirty, g), append(files, g.f)
+			g.unsynced = false
+		}
+	}
+	dir := q.dirDirty && len(dirty) > 0
+	if dir {
+		q.dirDirty = false
+	}
+	acks := q.acks
+	q.mu.Unlock()
+	if len(dirty) == 0 {
+		return nil
+	}
+	var errs []error
+	for _, f := range files {
+		// After an error there is no second try: the kernel counts those pages as written.
+		errs = append(errs, f.Sync())
+	}
+	if acks.f != nil {
+		errs = append(errs, acks.f.Sync())
+	}
+	if dir {
+		errs = append(errs, q.fs.syncDir(q.opts.Dir))
+	}
+	q.mu.Lock()
+	for _, g := range dirty {
+		if !g.gone {
+			q.unloadLocked(g)
+		}
+	}
+	q.mu.Unlock()
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("diskqueue: sync: %w", err)
+	}
+	return nil
+}
+
+// Close writes all through to the disk, and gives the queue up to others. What is pending stays for the next Open.
+func (q *Queue) Close() error {
+	err := q.Sync()
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed {
+		return nil
+	}
+	q.closed = true
+	q.clearStartsLocked()
+	for _, g := range q.segs {
+		g.closeFile()
+	}
+	for _, g := range q.spares {
+		g.closeFile()
+	}
+	if q.acks.f != nil {
+		err = errors.Join(err, q.acks.f.Close())
+	}
+	return errors.Join(err, q.lock.Close())
+}
