@@ -16,11 +16,12 @@ type connections struct {
 	open map[string]map[*connection]struct{}
 }
 
-// connection leaves the books when it is closed.
+// connection is in the books from the moment it is dialled until it is closed.
 type connection struct {
-	net.Conn
-	of   *connections
-	addr string
+	net.Conn // nil while it is being dialled
+	of       *connections
+	addr     string
+	unwanted bool // close it when it is there; guarded by connections.mu
 }
 
 func newConnections(dial dialFunc) *connections {
@@ -29,36 +30,53 @@ func newConnections(dial dialFunc) *connections {
 
 // DialContext opens a connection.
 func (c *connections) DialContext(ctx context.Context, network, addr string) (net.Conn, error) {
-	conn, err := c.dial(ctx, network, addr)
-	if err != nil {
-		return nil, err
-	}
-	k := &connection{Conn: conn, of: c, addr: addr}
+	k := &connection{of: c, addr: addr}
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	if c.open[addr] == nil {
 		c.open[addr] = make(map[*connection]struct{})
 	}
 	c.open[addr][k] = struct{}{}
+	c.mu.Unlock()
+	conn, err := c.dial(ctx, network, addr)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err == nil && k.unwanted {
+		_ = conn.Close()
+		err = errRemoved
+	}
+	if err != nil {
+		c.forgetLocked(k)
+		return nil, err
+	}
+	k.Conn = conn
 	return k, nil
 }
 
 // Close closes the connection.
 func (k *connection) Close() error {
 	k.of.mu.Lock()
-	delete(k.of.open[k.addr], k)
-	if len(k.of.open[k.addr]) == 0 {
-		delete(k.of.open, k.addr)
-	}
+	k.of.forgetLocked(k)
 	k.of.mu.Unlock()
 	return k.Conn.Close()
 }
 
-// closeAll closes the connections to addr, which nobody may use any longer.
+func (c *connections) forgetLocked(k *connection) {
+	delete(c.open[k.addr], k)
+	if len(c.open[k.addr]) == 0 {
+		delete(c.open, k.addr)
+	}
+}
+
+// closeAll closes the connections to addr, which nobody may use any longer. Those which are being dialled are closed when
+// they are there: net/http goes on dialling when a request is cancelled, and keeps what it gets.
 func (c *connections) closeAll(addr string) {
 	c.mu.Lock()
 	var all []*connection
 	for k := range c.open[addr] {
+		if k.Conn == nil {
+			k.unwanted = true
+			continue
+		}
 		all = append(all, k)
 	}
 	c.mu.Unlock()
