@@ -38,13 +38,15 @@ func (a *agent) resources(t testing.TB) resources {
 	return resources{m["go_goroutines"], a.descriptors(t), heap}
 }
 
-// wantBack waits until the agent holds no more than it did, but for a little.
-func (a *agent) wantBack(t *testing.T, what string, before resources) resources {
+// wantBack waits until the agent holds no more than it did, but for a little: on a busy machine a scrape may time out, and
+// leave a second connection to its target.
+func (a *agent) wantBack(t *testing.T, what string, targets int, before resources) resources {
 	t.Helper()
 	var now resources
 	for deadline := time.Now().Add(patience); ; time.Sleep(200 * time.Millisecond) {
 		now = a.resources(t)
-		if now.goroutines <= before.goroutines+5 && now.descriptors <= before.descriptors+5 && now.heapBytes <= 1.2*before.heapBytes+2<<20 {
+		spare := 3 + targets/20
+		if now.goroutines <= before.goroutines+2*float64(spare) && now.descriptors <= before.descriptors+spare && now.heapBytes <= 1.2*before.heapBytes+2<<20 {
 			return now
 		}
 		if time.Now().After(deadline) {
@@ -127,14 +129,14 @@ scrape_configs:
 	}
 	took := time.Since(start)
 	scraped()
-	afterReloads := a.wantBack(t, fmt.Sprintf("after %d reloads", reloads), full)
+	afterReloads := a.wantBack(t, fmt.Sprintf("after %d reloads", reloads), targets, full)
 	for range cycles {
 		empty()
 		fill()
 	}
-	afterCycles := a.wantBack(t, fmt.Sprintf("after %d times empty and full", cycles), full)
+	afterCycles := a.wantBack(t, fmt.Sprintf("after %d times empty and full", cycles), targets, full)
 	empty()
-	after := a.wantBack(t, "with no targets again", before)
+	after := a.wantBack(t, "with no targets again", 0, before)
 
 	want := uint64((cycles + 1) * targets * (series + len(automatic("vmagent"))))
 	s.wait(t, fmt.Sprintf("%d markers", want), patience, func() bool { return s.Totals().StaleMarkers >= want })
