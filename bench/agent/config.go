@@ -78,7 +78,7 @@ func (c Config) Write(k Kind) error {
 		jobs = []yaml{}
 	}
 	all := yaml{"scrape_configs": jobs}
-	if k == Prometheus || k == OursPrometheus {
+	if k != VMAgent && k != Ours { // those have it on their command lines
 		remote := yaml{"url": c.WriteURL}
 		if c.WriteToken != "" {
 			remote["authorization"] = yaml{"credentials": c.WriteToken}

@@ -5,6 +5,7 @@ import (
 	"math"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -23,12 +24,23 @@ type Pod struct {
 // CAdvisor is the kubelet's /metrics/cadvisor: explicit timestamps of up to 15 s ago on nine of ten samples, and a
 // container's cgroup repeated on each line, so that it compresses by a factor of about 22.
 type CAdvisor struct {
-	Pods []Pod
+	mu   sync.Mutex
+	pods []Pod // replaced as a whole
 
 	buf     []byte
 	samples int
 	started time.Time
 	frozen  map[string]int64 // timestamps of containers which are gone, by id
+}
+
+// NewCAdvisor returns the text of a node with these pods.
+func NewCAdvisor(pods []Pod) *CAdvisor { return &CAdvisor{pods: pods} }
+
+// SetPods says which pods there are from now on. It takes ownership, and may be called from any goroutine.
+func (c *CAdvisor) SetPods(pods []Pod) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.pods = pods
 }
 
 // cgroup is one line's worth of identity.
@@ -167,13 +179,16 @@ func (c *CAdvisor) Next(now time.Time) []byte {
 
 // cgroups lists what is shown, in the order of cAdvisor: by container, then by id.
 func (c *CAdvisor) cgroups(now time.Time) []cgroup {
-	all := make([]cgroup, 0, len(slices)+3*len(c.Pods)+4)
+	c.mu.Lock()
+	pods := c.pods
+	c.mu.Unlock()
+	all := make([]cgroup, 0, len(slices)+3*len(pods)+4)
 	ts := func(seed uint64) int64 { return now.UnixMilli() - int64(mix(seed)%15_000) }
 	for i, id := range slices {
 		all = append(all, newCgroup(0, "", id, "", "", Pod{}, ts(uint64(i))))
 	}
 	for level := 1; level <= 3; level++ {
-		for _, p := range c.Pods {
+		for _, p := range pods {
 			seed := uint64(p.Number)<<8 | uint64(level)
 			podPath := "/kubepods/burstable/pod" + podUID(p.Number)
 			switch level {

@@ -195,7 +195,7 @@ func NewProbes(series int) *Text {
 	for i := range series {
 		pod := i / 5
 		w.sample(fmt.Sprintf(`prober_probe_total{container="server",namespace="production",pod="%s",pod_uid="%s",probe_type="%s",result="%s"}`,
-			appPod(pod), podUID(pod), []string{"Liveness", "Readiness", "Readiness", "Startup", "Startup"}[i%5],
+			PodName(pod), podUID(pod), []string{"Liveness", "Readiness", "Readiness", "Startup", "Startup"}[i%5],
 			[]string{"successful", "successful", "failed", "successful", "failed"}[i%5]), digits(uint64(i), 1+i%5), 1, 3)
 	}
 	return w.text()
@@ -255,7 +255,8 @@ func NewInfrastructure(number, series int) *Text {
 	return program(uint64(number)<<30, series, false, kinds)
 }
 
-func appPod(n int) string {
+// PodName is the name of the node's nth pod.
+func PodName(n int) string {
 	return fmt.Sprintf("%s-%s-%s", nouns[n%len(nouns)], hexID(uint64(n)*11, 9), hexID(uint64(n)*13, 5))
 }
 

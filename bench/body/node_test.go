@@ -11,7 +11,7 @@ import (
 func pods(n int) []Pod {
 	all := make([]Pod, n)
 	for i := range all {
-		all[i] = Pod{Name: appPod(i), Namespace: "production", Container: "server", Image: "registry.example/shop/server:1.2.3", Number: i}
+		all[i] = Pod{Name: PodName(i), Namespace: "production", Container: "server", Image: "registry.example/shop/server:1.2.3", Number: i}
 	}
 	return all
 }
@@ -32,7 +32,7 @@ func TestSamples(t *testing.T) {
 		"small app":      {NewApplication(1, 400, false), 400},
 		"app":            {NewApplication(2, 1500, true), 1500},
 		"large app":      {NewApplication(3, 8000, true), 8000},
-		"cadvisor":       {&CAdvisor{Pods: pods(59)}, 59*SeriesPerPod + 5*46},
+		"cadvisor":       {NewCAdvisor(pods(59)), 59*SeriesPerPod + 5*46},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := tc.source.Samples(); got != tc.want {
@@ -69,7 +69,7 @@ func zipped(t *testing.T, text string) int {
 }
 
 func TestCAdvisorCompressesAsTheRealOne(t *testing.T) {
-	c := &CAdvisor{Pods: pods(59)}
+	c := NewCAdvisor(pods(59))
 	text := string(c.Next(time.Now()))
 	if ratio := float64(len(text)) / float64(zipped(t, text)); ratio < 19 || ratio > 25 {
 		t.Errorf("gzip makes it smaller by %.1f, want about 22", ratio)
@@ -87,7 +87,7 @@ func TestCAdvisorCompressesAsTheRealOne(t *testing.T) {
 
 // Timestamps move on with the time, but for the container that is gone.
 func TestCAdvisorTimestamps(t *testing.T) {
-	c := &CAdvisor{Pods: pods(2)}
+	c := NewCAdvisor(pods(2))
 	start := time.UnixMilli(1_700_000_000_000)
 	stamp := func(text, series string) string {
 		for line := range strings.Lines(text) {
@@ -99,15 +99,17 @@ func TestCAdvisorTimestamps(t *testing.T) {
 		return ""
 	}
 	first := string(c.Next(start))
-	c.Pods[0].Restarts, c.Pods[0].Lingering = 1, true
+	restarted := pods(2)
+	restarted[0].Restarts, restarted[0].Lingering = 1, true
+	c.SetPods(restarted)
 	second := string(c.Next(start.Add(30 * time.Second)))
 	third := string(c.Next(start.Add(60 * time.Second)))
 	const usual = `container_memory_rss{container="",id="/kubepods"`
 	if a, b := stamp(first, usual), stamp(second, usual); b <= a {
 		t.Errorf("the timestamp went from %s to %s in 30 s", a, b)
 	}
-	const restarted = `container_memory_rss{container="server",id="/kubepods/burstable/pod`
-	if a, b := stamp(second, restarted), stamp(third, restarted); a != b {
+	const gone = `container_memory_rss{container="server",id="/kubepods/burstable/pod`
+	if a, b := stamp(second, gone), stamp(third, gone); a != b {
 		t.Errorf("the timestamp of a container which is gone went from %s to %s", a, b)
 	}
 	if got, want := c.Samples(), 2*SeriesPerPod+5*46; got <= want {

@@ -23,6 +23,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 )
 
 // Options configure a Farm.
@@ -88,7 +89,7 @@ func (f *Farm) Add(ctx context.Context, targets ...*Target) error {
 		return err
 	}
 	for _, t := range targets {
-		t.address, t.addr, t.farm = s.listener.Addr().String(), addr, f
+		t.address, t.addr, t.farm, t.added = s.listener.Addr().String(), addr, f, time.Now()
 		t.Path = cmp.Or(t.Path, "/metrics")
 		if t.Behaviour == Serve {
 			t.prepare()
@@ -161,6 +162,9 @@ func (f *Farm) forget(c net.Conn) {
 
 // Remove stops serving a target's address: its listener and its connections are closed. The target keeps its counts.
 func (f *Farm) Remove(t *Target) {
+	t.mu.Lock()
+	t.removed = time.Now()
+	t.mu.Unlock()
 	f.mu.Lock()
 	s := f.servers[t.addr]
 	delete(f.servers, t.addr)

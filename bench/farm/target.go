@@ -42,8 +42,10 @@ type Target struct {
 	address string
 	addr    netip.Addr
 	farm    *Farm
+	added   time.Time
 
 	mu       sync.Mutex // held while an answer is made or written
+	removed  time.Time  // zero: it was not
 	served   int
 	samples  int64
 	arrivals []time.Time
@@ -64,6 +66,13 @@ type answer struct {
 
 // Address is the host:port which the target listens on.
 func (t *Target) Address() string { return t.address }
+
+// Lived reports whether the target was there all the time from one time to another.
+func (t *Target) Lived(from, to time.Time) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.added.Before(from) && (t.removed.IsZero() || t.removed.After(to))
+}
 
 // Served returns how many scrapes were answered in full, and how many samples that were.
 func (t *Target) Served() (scrapes int, samples int64) {

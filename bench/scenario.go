@@ -1,0 +1,306 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"scraper/bench/agent"
+	"scraper/bench/body"
+	"scraper/bench/farm"
+)
+
+// A scenario is a load, and what is asked about it.
+type scenario struct {
+	name, about string
+	standard    bool          // it belongs to the short set
+	interval    time.Duration // of all its targets, where they have one
+	warm        time.Duration // before the window
+	window      time.Duration // what is measured; a multiple of the interval, so that all agents do the same work in it
+	long        time.Duration // the window with -long
+	secure      bool          // the endpoint wants TLS and a token, and is 30 ms away
+	perSeries   bool          // all series are known beforehand, so that what is missing or came twice can be counted
+	maxSeries   int           // how many series the endpoint can count; 0: its default
+	memory      int64         // the control group's limit, in bytes
+	floor       bool          // a floor agent can do it
+	drain       time.Duration // how long the rest may take to arrive at the end; 0: an interval and a few seconds
+
+	// build adds the targets, and the jobs which scrape them.
+	build func(ctx context.Context, m *measurement) error
+	// script is what happens in the window. It returns when the window is over. Nil: nothing happens.
+	script func(ctx context.Context, m *measurement) error
+}
+
+// fits reports whether an agent of the kind can be measured by the scenario.
+func (s *scenario) fits(k agent.Kind) bool {
+	return s.floor || k != agent.FloorDiscard && k != agent.FloorPush
+}
+
+// second keeps the tables below readable.
+const second = time.Second
+
+func scenarios() []*scenario {
+	return []*scenario{
+		node60("node60-a", "a busy node, 52 targets, 63,000 series, relabeled as kube-prometheus ships it", relabelA),
+		node60("node60-b", "the same node, relabeled as the VictoriaMetrics stack ships it", relabelB),
+		{
+			name: "steady", about: "100 targets × 2,000 series every 5 s, labels which differ per target", standard: true,
+			interval: 5 * second, warm: 15 * second, window: 40 * second, long: 120 * second, perSeries: true, floor: true,
+			build: plain(100, body.Plain{Series: 2000}, style{}),
+		},
+		{
+			name: "gzip", about: "the same, compressed and in chunks",
+			interval: 5 * second, warm: 15 * second, window: 40 * second, long: 120 * second, perSeries: true, floor: true,
+			build: plain(100, body.Plain{Series: 2000}, style{gzip: true, chunked: true}),
+		},
+		{
+			name: "small", about: "5,000 targets × 20 series every 10 s", standard: true,
+			interval: 10 * second, warm: 25 * second, window: 40 * second, long: 120 * second, perSeries: true, floor: true,
+			build: plain(5000, body.Plain{Series: 20}, style{}),
+		},
+		{
+			name: "small-tls", about: "2,000 targets × 20 series every 10 s, over TLS",
+			interval: 10 * second, warm: 25 * second, window: 40 * second, long: 120 * second, perSeries: true, floor: true,
+			build: plain(2000, body.Plain{Series: 20}, style{tls: true}),
+		},
+		{
+			name: "huge", about: "1 target × 500,000 series every 20 s, a body of 100 MB", standard: true,
+			interval: 20 * second, warm: 30 * second, window: 40 * second, long: 120 * second, perSeries: true, floor: true,
+			build: plain(1, body.Plain{Series: 500_000, Wide: true}, style{}),
+		},
+		{
+			name: "shuffle", about: "100 targets × 2,000 series every 5 s, each time in another order",
+			interval: 5 * second, warm: 15 * second, window: 40 * second, long: 120 * second, perSeries: true,
+			build: plain(100, body.Plain{Series: 2000, Shuffle: true}, style{}),
+		},
+		{
+			name: "churn", about: "100 targets × 2,000 series every 5 s, one in twenty replaced by another each time",
+			interval: 5 * second, warm: 15 * second, window: 60 * second, long: 600 * second,
+			build: plain(100, body.Plain{Series: 2000, ChurnEvery: 20}, style{}),
+		},
+		{
+			name: "burst", about: "20 targets × 2,000 series every 10 s; 200 more for a while; then as before", standard: true,
+			interval: 10 * second, warm: 30 * second, window: 120 * second, long: 300 * second,
+			build: beforeBurst, script: burst,
+		},
+		{
+			name: "reload", about: "100 targets × 2,000 series every 5 s, with a reload every 2 s which touches none of them",
+			interval: 5 * second, warm: 15 * second, window: 40 * second, long: 400 * second, perSeries: true,
+			build: plain(100, body.Plain{Series: 2000}, style{}), script: reload,
+		},
+		{
+			name: "outage", about: "100 targets × 2,000 series every 5 s, while the endpoint answers 503 for half of the time",
+			interval: 5 * second, warm: 15 * second, window: 60 * second, long: 600 * second, perSeries: true, drain: 90 * second,
+			build: plain(100, body.Plain{Series: 2000}, style{}), script: outage,
+		},
+		{
+			name: "kill", about: "100 targets × 2,000 series every 5 s; the agent is killed (SIGKILL) and started again",
+			interval: 5 * second, warm: 15 * second, window: 40 * second, long: 120 * second, perSeries: true, drain: 20 * second,
+			build: plain(100, body.Plain{Series: 2000}, style{}), script: kill,
+		},
+		{
+			name: "limit", about: "500 targets × 2,000 series every 15 s in a control group of 128 MiB",
+			interval: 15 * second, warm: 0, window: 60 * second, long: 300 * second, memory: 128 << 20,
+			build: plain(500, body.Plain{Series: 2000}, style{}), script: untilDead,
+		},
+		{
+			name: "idle", about: "no target", standard: true,
+			interval: 10 * second, warm: 15 * second, window: 30 * second, long: 120 * second, floor: true,
+			build: func(context.Context, *measurement) error { return nil },
+		},
+		{
+			name: "idle-100", about: "100 targets × 10 series every 10 s", standard: true,
+			interval: 10 * second, warm: 15 * second, window: 40 * second, long: 120 * second, perSeries: true, floor: true,
+			build: plain(100, body.Plain{Series: 10}, style{}),
+		},
+		{
+			name: "blackholes", about: "5,000 targets × 20 series every 10 s, of which 1,000 never answer and 200 send a byte a second",
+			interval: 10 * second, warm: 25 * second, window: 40 * second, long: 120 * second, perSeries: true,
+			build: blackholes,
+		},
+	}
+}
+
+// style is how targets are served.
+type style struct{ gzip, chunked, tls bool }
+
+// plain adds n targets with texts of their own, and a job for all of them.
+func plain(n int, text body.Plain, how style) func(context.Context, *measurement) error {
+	return func(ctx context.Context, m *measurement) error {
+		targets, err := m.addPlain(ctx, n, 0, text, how)
+		if err != nil {
+			return err
+		}
+		m.config.Jobs = append(m.config.Jobs, m.plainJob("load", targets))
+		return nil
+	}
+}
+
+// addPlain adds n targets; the first one's number is from.
+func (m *measurement) addPlain(ctx context.Context, n, from int, text body.Plain, how style) ([]*farm.Target, error) {
+	targets := make([]*farm.Target, n)
+	for i := range targets {
+		text.Target = from + i
+		targets[i] = &farm.Target{Source: body.NewPlain(text), Gzip: how.gzip, Chunked: how.chunked, TLS: how.tls, Period: m.scenario.interval}
+		if err := m.farm.Add(ctx, targets[i]); err != nil {
+			return nil, err
+		}
+	}
+	return targets, nil
+}
+
+// plainJob is a job which scrapes the targets without any rule.
+func (m *measurement) plainJob(name string, targets []*farm.Target) agent.Job {
+	j := agent.Job{Name: name, Interval: m.scenario.interval, HonorTimes: true, Groups: []agent.Group{{Targets: addresses(targets)}}}
+	if len(targets) > 0 && targets[0].TLS {
+		j.TLS, j.Token = true, m.token
+	}
+	return j
+}
+
+func addresses(targets []*farm.Target) []string {
+	all := make([]string, len(targets))
+	for i, t := range targets {
+		all[i] = t.Address()
+	}
+	return all
+}
+
+// blackholes spreads those which never answer, and those which hardly do, among the others.
+func blackholes(ctx context.Context, m *measurement) error {
+	var all []*farm.Target
+	for i := range 5000 {
+		t := &farm.Target{Period: m.scenario.interval}
+		switch {
+		case i%5 == 0:
+			t.Behaviour = farm.Hang
+		case i%25 == 1:
+			t.Behaviour = farm.Drip
+		default:
+			t.Source = body.NewPlain(body.Plain{Target: i, Series: 20})
+		}
+		if err := m.farm.Add(ctx, t); err != nil {
+			return err
+		}
+		all = append(all, t)
+	}
+	m.config.Jobs = append(m.config.Jobs, m.plainJob("load", all))
+	return nil
+}
+
+// beforeBurst adds the targets which stay, and a watched job for those to come.
+func beforeBurst(ctx context.Context, m *measurement) error {
+	targets, err := m.addPlain(ctx, 20, 0, body.Plain{Series: 2000}, style{})
+	if err != nil {
+		return err
+	}
+	later := m.plainJob("burst", nil)
+	later.Groups, later.Watched = nil, true
+	m.config.Jobs = append(m.config.Jobs, m.plainJob("load", targets), later)
+	return nil
+}
+
+// burst adds 200 targets for the first quarter of the window, removes them, and looks at what stays.
+func burst(ctx context.Context, m *measurement) error {
+	before := m.anonNow()
+	extra, err := m.addPlain(ctx, 200, 1000, body.Plain{Series: 2000}, style{})
+	if err != nil {
+		return err
+	}
+	job := m.plainJob("burst", extra)
+	job.Watched = true
+	m.mark("200 targets come")
+	if err := m.config.WriteTargets(job); err != nil {
+		return err
+	}
+	if err := m.wait(ctx, m.window/4); err != nil {
+		return err
+	}
+	m.mark("they leave")
+	job.Groups = nil
+	if err := m.config.WriteTargets(job); err != nil {
+		return err
+	}
+	left := time.Now()
+	if err := m.wait(ctx, min(65*second, m.window*3/4)); err != nil {
+		return err
+	}
+	for _, t := range extra {
+		m.farm.Remove(t)
+	}
+	after := m.anonBetween(left.Add(55*second), time.Now())
+	peak := m.peakAnon()
+	if before > 0 {
+		m.noteNumber("before", before>>20, "MiB before the burst")
+		m.noteNumber("peak", peak>>20, "MiB at its peak")
+		m.note("after", fmt.Sprintf("%d MiB 60 s after it (×%.2f)", after>>20, float64(after)/float64(before)))
+	}
+	return m.wait(ctx, m.windowLeft())
+}
+
+// reload changes a job without targets every two seconds.
+func reload(ctx context.Context, m *measurement) error {
+	reloads := 0
+	for m.windowLeft() > 2*second {
+		other := agent.Job{Name: "other", Interval: time.Duration(30+reloads%2) * second, HonorTimes: true, Groups: []agent.Group{}}
+		m.config.Jobs = append(slices.Clip(m.config.Jobs[:1]), other)
+		if err := m.config.Write(m.agent.Kind); err != nil {
+			return err
+		}
+		if err := m.process.Reload(); err != nil {
+			return err
+		}
+		reloads++
+		if err := m.wait(ctx, 2*second); err != nil {
+			return err
+		}
+	}
+	m.noteNumber("reloads", int64(reloads), "reloads")
+	return m.wait(ctx, m.windowLeft())
+}
+
+// outage lets the endpoint fail for the first half of the window.
+func outage(ctx context.Context, m *measurement) error {
+	m.mark("the endpoint fails")
+	m.sink.SetDown(true)
+	if err := m.wait(ctx, m.window/2); err != nil {
+		return err
+	}
+	m.noteNumber("failed requests", int64(m.sink.Counts().Unavailable), "requests failed")
+	m.mark("it is back")
+	m.sink.SetDown(false)
+	return m.wait(ctx, m.windowLeft())
+}
+
+// kill kills the agent in the middle of the window, and starts it again at once.
+func kill(ctx context.Context, m *measurement) error {
+	if err := m.wait(ctx, m.window/2); err != nil {
+		return err
+	}
+	m.mark("killed, and started again")
+	m.sink.ForgetFirst()
+	if err := m.restart(); err != nil {
+		return err
+	}
+	if err := m.wait(ctx, m.windowLeft()); err != nil {
+		return err
+	}
+	if at := m.sink.First(); !at.IsZero() {
+		m.note("again", fmt.Sprintf("first sample %.1f s after the restart", at.Sub(m.process.Started).Seconds()))
+	}
+	return nil
+}
+
+// untilDead waits for the end of the window or of the agent, which is not a fault of the measurement here.
+func untilDead(ctx context.Context, m *measurement) error {
+	select {
+	case <-m.process.Done():
+		m.mark("it ended")
+		m.note("died", fmt.Sprintf("died after %.0f s: %s", time.Since(m.process.Started).Seconds(), m.process.Ended()))
+	case <-time.After(m.windowLeft()):
+		m.note("alive", "alive at the end")
+	case <-ctx.Done():
+	}
+	return ctx.Err()
+}
