@@ -110,6 +110,38 @@ func TestTerminateWithoutReceiver(t *testing.T) {
 	}
 }
 
+// TestStopTwice asks the agent to stop in more than one way at once, as supervisors do, which is no reason to lose data;
+// and then in earnest, while it waits for a receiver that does not answer.
+func TestStopTwice(t *testing.T) {
+	t.Parallel()
+	f := startFarm(t, 1)
+	all := addTargets(f, 10, func(int) answer { return counting(10) })
+	conf := scrapeConfig(t, f, time.Second, all...)
+	hole := blackHole(t)
+	stuck := func() *agent {
+		a := startAgent(t, "--config.file="+conf, "--agent", "--web.enable-lifecycle", "-remoteWrite.url="+hole)
+		waitFor(t, "samples to wait", func() bool { return sum(a.metrics(t), "scraper_remotewrite_pending_samples") > 100 })
+		return a
+	}
+	a := stuck()
+	if status, _ := fetch(t, http.MethodPost, a.url+"/-/quit"); status != http.StatusOK {
+		t.Errorf("POST /-/quit = %d, want 200", status)
+	}
+	a.signal(t, syscall.SIGTERM)
+	a.signal(t, syscall.SIGTERM)
+	if code := a.wait(t, 6*time.Second); code != 0 {
+		t.Errorf("exit code after /-/quit and two signals at once = %d, want 0", code)
+	}
+
+	a = stuck()
+	a.signal(t, syscall.SIGTERM)
+	time.Sleep(1500 * time.Millisecond) // which is what tells the second one from an echo
+	a.signal(t, syscall.SIGTERM)
+	if code := a.wait(t, time.Second); code != 1 || !strings.Contains(a.stderr.String(), "second signal") {
+		t.Errorf("exit code after a second signal in earnest = %d, want 1 at once", code)
+	}
+}
+
 // sum adds up the series of a metric.
 func sum(metrics map[string]float64, name string) float64 {
 	total := 0.0

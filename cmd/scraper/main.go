@@ -16,6 +16,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"syscall"
+	"time"
 
 	"scraper/config"
 	"scraper/web"
@@ -35,6 +36,10 @@ const (
 // steady scrape allocates next to nothing, so collecting twice as often as by default costs no CPU that can be measured,
 // and saves a sixth of the resident memory: docs/decisions/003-gc-percent.md.
 const gcPercent = 50
+
+// sameWish is the time within which a second signal to stop is but an echo of the first: a supervisor may send one to the
+// process, and one to its group. Whoever presses Ctrl-C twice in earnest takes longer, or presses it once more.
+const sameWish = time.Second
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 
@@ -156,6 +161,7 @@ func serve(s *Settings, log *slog.Logger, stdout io.Writer) error {
 	} else {
 		sideDone <- nil
 	}
+	var asked time.Time // when the first signal to stop came
 	for {
 		select {
 		case err := <-done:
@@ -165,10 +171,11 @@ func serve(s *Settings, log *slog.Logger, stdout io.Writer) error {
 			switch {
 			case sig == syscall.SIGHUP:
 				go func() { _ = a.reload() }() // it says itself what went wrong
-			case ctx.Err() != nil:
-				return errors.New("a second signal came before everything was delivered")
-			default:
+			case asked.IsZero(): // which may follow a request to /-/quit
+				asked = time.Now()
 				cancel()
+			case time.Since(asked) > sameWish:
+				return errors.New("a second signal came before everything was delivered")
 			}
 		}
 	}
