@@ -65,6 +65,11 @@ e2e: ## end to end, with programs of others
 	@e2e/install.sh
 	@if ls e2e/*.go >/dev/null 2>&1; then $(GO) test -count=1 -timeout 3m ./e2e; fi
 
+.PHONY: figures
+figures: ## what the end-to-end tests measure in their long form, which takes some ten minutes
+	@e2e/install.sh
+	@set -o pipefail; $(GO) test -count=1 -v -timeout 20m -parallel 1 ./e2e -long | grep -E 'figure: |FAIL|SKIP|^ok'
+
 .PHONY: staticcheck
 staticcheck: ## skipped where the network does not give it
 	@if timeout 300 $(GO) run $(STATICCHECK) -version >/dev/null 2>&1; then \

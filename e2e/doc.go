@@ -5,9 +5,10 @@
 // those are not installed; install.sh installs them. The others bring a farm of targets (farm_test.go) and package
 // receiver, both served over TCP on loopback.
 //
-// The tests take their short form unless -long is given, and print the figures which they measure with -v:
+// The tests take their short form unless -long is given, and print the figures which they measure with -v; this shows those
+// of the long form:
 //
-//	go test -count=1 -v -timeout 20m ./e2e -long
+//	make figures
 //
 // Read process_test.go first, then farm_test.go.
 package e2e
