@@ -96,7 +96,9 @@ func send(rt http.RoundTripper, req *http.Request) (a answer) {
 
 func get(t testing.TB, rt http.RoundTripper, url string) answer {
 	t.Helper()
-	return ask(t.Context(), rt, http.MethodGet, url)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	return ask(ctx, rt, http.MethodGet, url)
 }
 
 // wantBody fails the test unless the answer is 200 with the body.
