@@ -24,11 +24,12 @@ const (
 // It reads the head and the foot of each segment, and the records of the last one, so its time does not depend on the size of
 // the backlog.
 func Open(o Options) (*Queue, error) {
+	fixed := o.segmentBytes
 	o = o.withDefaults()
 	if err := o.validate(); err != nil {
 		return nil, fmt.Errorf("diskqueue: %w", err)
 	}
-	q := &Queue{opts: o, fs: o.fs, slots: make([]slot, o.Slots), nextSeq: 1}
+	q := &Queue{opts: o, fs: o.fs, fixedSegment: fixed, slots: make([]slot, o.Slots), nextSeq: 1}
 	if err := q.openAll(); err != nil {
 		q.release()
 		return nil, fmt.Errorf("diskqueue: open: %w", err)

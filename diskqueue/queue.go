@@ -154,7 +154,7 @@ func (r Reason) String() string { return [...]string{"full", "expired", "damaged
 // Loss is blocks of one slot which are lost.
 type Loss struct {
 	Reason         Reason
-	Slot           int
+	Slot           int // which would have handed them out
 	Blocks         int
 	Samples        int64
 	Bytes          int64     // of payload
@@ -195,12 +195,13 @@ type Stats struct {
 
 // Queue is a queue on disk. Make one with Open.
 type Queue struct {
-	opts  Options // immutable
-	fs    fileSystem
-	found Found // immutable after Open
-	lock  file
+	fs           fileSystem
+	found        Found // immutable after Open
+	lock         file
+	fixedSegment int64 // Options.segmentBytes as it was given
 
 	mu         sync.Mutex
+	opts       Options // only the limits change
 	closed     bool
 	healthy    bool // the marker of starts is cleared
 	segs       []*segment
@@ -242,14 +243,30 @@ type badFile struct {
 // Found returns what was wrong when the queue was opened.
 func (q *Queue) Found() Found { return q.found }
 
-// PendingOf returns what waits in one slot, including what is handed out.
-func (q *Queue) PendingOf(slot int) Pending {
+// PendingOf returns what waits for one slot to hand it out, including what is handed out.
+func (q *Queue) PendingOf(slot int) (p Pending) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if slot >= len(q.slots) {
-		return Pending{}
+	if q.barrier == 0 {
+		return q.slots[slot].Pending
 	}
-	return q.slots[slot].Pending
+	for _, g := range q.segs {
+		for i, s := range g.slots {
+			if q.lane(g, i) == slot {
+				p.add(s.blocks, s.samples, s.bytes)
+			}
+		}
+	}
+	return p
+}
+
+// SetLimits changes Options.MaxDiskBytes and Options.MaxBlockAge, from the next call on.
+func (q *Queue) SetLimits(maxDiskBytes int64, maxBlockAge time.Duration) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	o := q.opts
+	o.MaxDiskBytes, o.MaxBlockAge, o.segmentBytes = maxDiskBytes, maxBlockAge, q.fixedSegment
+	q.opts = o.withDefaults()
 }
 
 // Stats returns a snapshot. It does not wait for the disk.

@@ -49,7 +49,7 @@ func (w *Writer) Apply(dests []Destination) error {
 	for i, s := range specs {
 		d := s.live
 		if d == nil {
-			d = newDestination(s.id, w.freeLabelLocked(i+1, s.title, now), s.next, w.opts)
+			d = newDestination(s.id, w.freeLabelLocked(i+1, s.title, now), s.next, w.opts, &w.blockBytes)
 			fresh = append(fresh, d)
 		} else if s.next != nil {
 			d.replaceClient(s.next)
@@ -142,7 +142,7 @@ func (s *spec) client(o Options) (*client, error) {
 // sameDestination reports whether nothing at all has changed.
 func sameDestination(a, b Destination) bool {
 	return sameClient(a, b) && a.Name == b.Name && a.Relabel.Equal(b.Relabel) && keyOf(a) == keyOf(b) &&
-		a.MaxPendingBytes == b.MaxPendingBytes
+		a.MaxPendingBytes == b.MaxPendingBytes && a.MaxDiskBytes == b.MaxDiskBytes && a.MaxBlockAge == b.MaxBlockAge
 }
 
 // replaceClient puts c in the place of the destination's client.
@@ -153,7 +153,7 @@ func (d *destination) replaceClient(c *client) {
 		old.closeIdle()
 	}
 	d.mu.Lock()
-	d.queue.setLimit(c.dest.MaxPendingBytes)
+	d.mem.setLimit(c.dest.MaxPendingBytes)
 	d.mu.Unlock()
 }
 

@@ -79,6 +79,28 @@ func (b *block) part(seg, off int) (view []byte, nextSeg, nextOff int) {
 	return nil, seg, 0
 }
 
+// appendParts appends views of the payload's pieces. They are valid while the caller holds the block.
+func (b *block) appendParts(dst [][]byte) [][]byte {
+	for seg, off := 0, 0; ; seg, off = seg+1, 0 {
+		var view []byte
+		if view, seg, off = b.part(seg, off); len(view) == 0 {
+			return dst
+		}
+		dst = append(dst, view)
+	}
+}
+
+// newBlock returns the block of a record, with one holder. It takes ownership of buf, which is the payload.
+func newBlock(buf *bufpool.Buf, r record, rawBytes int, account *atomic.Int64) *block {
+	b := &block{
+		segs: []*bufpool.Buf{buf}, bytes: len(buf.B), rawBytes: rawBytes, rows: r.rows, minTS: r.minTS, maxTS: r.maxTS, slot: r.slot,
+		closed: r.closed, memBytes: int64(cap(buf.B)), account: account,
+	}
+	b.refs.Store(1)
+	account.Add(b.memBytes)
+	return b
+}
+
 func (b *block) String() string {
 	return fmt.Sprintf("block of %d rows (%d bytes) for slot %d", b.rows, b.bytes, b.slot)
 }

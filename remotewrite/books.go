@@ -4,13 +4,16 @@ import "fmt"
 
 // Books is what became of the samples that were committed to one destination, in samples.
 //
-// They balance: Committed = Acknowledged + Refused + all of Dropped + Pending, in every snapshot.
+// They balance: Committed + Recovered = Acknowledged + Refused + Expired + all of Dropped + Pending, in every snapshot.
 type Books struct {
 	Committed    uint64 // taken over from batches
+	Recovered    uint64 // found on disk at the start
 	Acknowledged uint64 // the receiver said that it has them
 	Refused      uint64 // the receiver said that it will never take them
+	Expired      uint64 // older than the bound of their age
 	Dropped      DroppedBooks
-	Pending      uint64 // in open blocks, in the queue, or on their way
+	// Pending is in open blocks, in the queue, or on its way; after the end, what is left on disk.
+	Pending uint64
 	// Resent counts samples as often as they were sent again. They are in no sum.
 	Resent uint64
 }
@@ -32,9 +35,9 @@ func (d DroppedBooks) Total() uint64 {
 	return d.Relabeled + d.TooLarge + d.QueueFull + d.Conflict + d.Unsupported + d.Unreadable + d.Shutdown + d.Removed
 }
 
-// Unbalanced is Committed less everything that became of it: zero, or there is a bug.
+// Unbalanced is Committed and Recovered less everything that became of them: zero, or there is a bug.
 func (b Books) Unbalanced() int64 {
-	return int64(b.Committed - b.Acknowledged - b.Refused - b.Dropped.Total() - b.Pending)
+	return int64(b.Committed + b.Recovered - b.Acknowledged - b.Refused - b.Expired - b.Dropped.Total() - b.Pending)
 }
 
 // DestinationBooks is the books of one destination.
@@ -59,6 +62,6 @@ func (w *Writer) Books() []DestinationBooks {
 }
 
 func (b DestinationBooks) String() string {
-	return fmt.Sprintf("%s: committed %d, acknowledged %d, refused %d, dropped %+v, pending %d, resent %d", b.Name,
-		b.Committed, b.Acknowledged, b.Refused, b.Dropped, b.Pending, b.Resent)
+	return fmt.Sprintf("%s: committed %d, recovered %d, acknowledged %d, refused %d, expired %d, dropped %+v, pending %d, resent %d", b.Name,
+		b.Committed, b.Recovered, b.Acknowledged, b.Refused, b.Expired, b.Dropped, b.Pending, b.Resent)
 }

@@ -3,18 +3,25 @@ package remotewrite
 import (
 	"context"
 	"log/slog"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"scraper/bufpool"
+	"scraper/diskqueue"
 )
 
 // destination is where blocks go: its queue, its senders, its books. It lives as long as its identity is configured, and
 // until it is drained after that.
 type destination struct {
-	id    string // stays the same across reloads
-	label string // as it is shown: "1:name"
-	log   *slog.Logger
-	m     *destinationMetrics
+	id      string // stays the same across reloads
+	label   string // as it is shown: "1:name"
+	log     *slog.Logger
+	m       *destinationMetrics
+	pool    *bufpool.Pool
+	account *atomic.Int64 // of blocks
+	spool   *spool        // nil if blocks are in memory only
 
 	client atomic.Pointer[client]
 	bodies bodies
@@ -33,10 +40,12 @@ type destination struct {
 	refusals   stateLog // blocks are refused
 	evictions  stateLog // the queue is full
 	oversize   stateLog // series exceed a block
-	unreadable stateLog // the queue fails
+	unreadable stateLog // blocks on disk are damaged
+	expiries   stateLog // blocks are too old
+	diskErrors stateLog // the disk fails
 
 	mu     sync.Mutex
-	queue  queue
+	mem    *memQueue
 	books  Books // but Pending
 	health health
 }
@@ -53,16 +62,22 @@ type health struct {
 	inFlight    int
 }
 
-func newDestination(id, label string, c *client, o Options) *destination {
+func newDestination(id, label string, c *client, o Options, account *atomic.Int64) *destination {
 	d := &destination{
 		id: id, label: label,
 		log:   o.Logger.With(slog.String("destination", label)),
 		m:     o.Metrics.destination(label),
+		pool:  o.Pool,
 		drain: make(chan struct{}),
 		gone:  make(chan struct{}),
-		queue: newMemQueue(o.Slots, c.dest.MaxPendingBytes),
+		mem:   newMemQueue(o.Slots, c.dest.MaxPendingBytes),
+
+		account: account,
 	}
-	for _, l := range []*stateLog{&d.requests, &d.refusals, &d.evictions, &d.oversize, &d.unreadable} {
+	if o.QueueDir != "" && !c.dest.DisableDiskQueue {
+		d.spool = newSpool(d, filepath.Join(o.QueueDir, dirName(id)), o.Slots)
+	}
+	for _, l := range []*stateLog{&d.requests, &d.refusals, &d.evictions, &d.oversize, &d.unreadable, &d.expiries, &d.diskErrors} {
 		l.log = d.log
 	}
 	d.client.Store(c)
@@ -92,7 +107,7 @@ func (d *destination) commit(rows, relabeled, tooLarge int) {
 func (d *destination) enqueue(b *block) int {
 	slot, bytes := b.slot, b.bytes
 	d.mu.Lock()
-	evicted := d.queue.append(b)
+	evicted := d.mem.append(b)
 	d.books.Dropped.QueueFull += uint64(evicted.samples)
 	d.mu.Unlock()
 	d.m.pendingBlocks.Add(float64(1 - evicted.blocks))
@@ -100,36 +115,88 @@ func (d *destination) enqueue(b *block) int {
 	if evicted.samples > 0 {
 		d.m.pendingSamples.Sub(float64(evicted.samples))
 		d.m.dropped("queue_full").Add(float64(evicted.samples))
-		d.evictions.event("dropped the oldest samples: the queue is full", evicted.samples)
+		d.evictions.event("dropped the oldest samples: the queue is full", evicted.samples,
+			slog.Time("oldest", evicted.oldest), slog.Time("newest", evicted.newest))
 	}
+	if d.spool != nil {
+		select {
+		case d.spool.wake <- struct{}{}:
+		default:
+		}
+	}
+	d.wakeSlot(slot)
+	return evicted.samples
+}
+
+// wakeSlot tells a slot's sender that there may be a block.
+func (d *destination) wakeSlot(slot int) {
 	select {
 	case d.wake[slot] <- struct{}{}:
 	default:
 	}
-	return evicted.samples
 }
 
-// take hands out the next block of a slot.
-func (d *destination) take(slot int) (record, bool) {
+func (d *destination) wakeAll() {
+	for slot := range d.wake {
+		d.wakeSlot(slot)
+	}
+}
+
+// take hands out the next block of a slot. More means that there is one which cannot be had yet. It may wait for the disk.
+func (d *destination) take(slot int) (r record, ok, more bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	r, ok := d.queue.next(slot)
-	if ok {
+	if s := d.spool; s != nil {
+		for s.slots[slot].blocks > 0 {
+			before := s.slots[slot].blocks
+			d.mu.Unlock()
+			r, ok = s.take(slot)
+			d.mu.Lock()
+			if ok {
+				d.health.inFlight++
+				return r, true, false
+			}
+			if s.slots[slot].blocks == before {
+				return r, false, true
+			}
+		}
+		if !s.direct {
+			return r, false, d.mem.slots[slot].n > 0
+		}
+	}
+	if r, ok = d.mem.next(slot); ok {
 		d.health.inFlight++
 	}
-	return r, ok
+	return r, ok, d.mem.slots[slot].n > 0
 }
 
-// settle ends the life of a block that take handed out. Account enters into the books what became of it.
+// load returns the block of a record which is handed out, with a hold for the caller.
+func (d *destination) load(r record) (*block, error) {
+	switch {
+	case !r.onDisk:
+		return r.blk.retain(), nil // it stays in the queue until it is settled
+	case r.blk != nil:
+		return r.blk, nil
+	}
+	return d.spool.read(r)
+}
+
+// settle ends the life of a block that take handed out. Account enters into the books what became of it. It may wait for
+// the disk.
 func (d *destination) settle(r record, account func(*Books)) {
+	if r.onDisk {
+		d.spool.acked(r)
+	}
 	d.mu.Lock()
-	d.queue.ack(r)
+	if r.onDisk {
+		d.spool.settledLocked(r)
+	} else {
+		d.mem.ack(r)
+	}
 	d.health.inFlight--
 	account(&d.books)
 	d.mu.Unlock()
-	d.m.pendingBlocks.Sub(1)
-	d.m.pendingSamples.Sub(float64(r.rows))
-	d.m.pendingBytes.Sub(float64(r.bytes))
+	d.m.pend(-1, -int64(r.rows), -int64(r.bytes))
 }
 
 // stop tells the senders to send what is there until the given time, and to end. It is called once, with Writer.mu held
@@ -149,7 +216,12 @@ func (d *destination) run(ctx context.Context) {
 		// Its blocks are older than ours, and may hold the same series.
 		<-d.predecessor
 	}
-	var senders sync.WaitGroup
+	var senders, spooling sync.WaitGroup
+	spoolCtx, stopSpool := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopSpool()
+	if d.spool != nil {
+		spooling.Go(func() { d.spool.run(spoolCtx, d.drain) })
+	}
 	for slot := range d.wake {
 		senders.Go(func() { d.sendSlot(ctx, slot) })
 	}
@@ -157,15 +229,17 @@ func (d *destination) run(ctx context.Context) {
 	timeout := time.AfterFunc(time.Until(d.drainUntil), cancel)
 	senders.Wait()
 	timeout.Stop()
+	stopSpool()
+	spooling.Wait()
 	d.finish()
 }
 
-// finish gives up what is left.
+// finish gives up what is left in memory. What is on disk stays there, pending.
 func (d *destination) finish() {
 	d.bodies.close()
 	d.client.Load().closeIdle()
 	d.mu.Lock()
-	left := d.queue.close()
+	left := d.mem.close()
 	d.health.inFlight = 0
 	reason := "shutdown"
 	if d.removed {
@@ -175,9 +249,7 @@ func (d *destination) finish() {
 		d.books.Dropped.Shutdown += uint64(left.samples)
 	}
 	d.mu.Unlock()
-	d.m.pendingBlocks.Sub(float64(left.blocks))
-	d.m.pendingSamples.Sub(float64(left.samples))
-	d.m.pendingBytes.Sub(float64(left.bytes))
+	d.m.pend(-left.blocks, -int64(left.samples), -left.bytes)
 	if left.samples > 0 {
 		d.m.dropped(reason).Add(float64(left.samples))
 		d.log.Warn("dropped samples which could not be delivered in time", slog.String("reason", reason),
@@ -190,6 +262,8 @@ type snapshot struct {
 	books     Books
 	health    health
 	queue     queueStats
+	disk      diskqueue.Stats
+	state     string // of the queue
 	openRows  int64
 	openBytes int64
 }
@@ -203,7 +277,19 @@ func (d *destination) snapshot() (s snapshot) {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	s.books, s.health, s.queue = d.books, d.health, d.queue.stats()
+	s.books, s.health, s.queue, s.state = d.books, d.health, d.mem.stats(), "in memory"
+	if sp := d.spool; sp != nil {
+		s.state = sp.state.String()
+		s.queue.blocks += sp.onDisk.Blocks
+		s.queue.samples += sp.onDisk.Samples
+		s.queue.bytes += sp.onDisk.Bytes
+		if sp.q != nil {
+			s.disk = sp.q.Stats()
+			if t := s.disk.Oldest; !t.IsZero() && (s.queue.oldest.IsZero() || t.Before(s.queue.oldest)) {
+				s.queue.oldest = t
+			}
+		}
+	}
 	s.books.Pending = uint64(s.openRows + s.queue.samples)
 	return s
 }

@@ -1,6 +1,10 @@
 package remotewrite
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"scraper/diskqueue"
+)
 
 // Metrics are the package's own metrics. All have the label destination, whose values look like "1:name", and go with
 // their destination.
@@ -10,6 +14,9 @@ type Metrics struct {
 	dropped, requests                         *prometheus.CounterVec
 	pendingSamples, pendingBlocks, pendingByt *prometheus.GaugeVec
 	duration                                  *prometheus.HistogramVec
+	recovered, expired, diskErrors, damaged   *prometheus.CounterVec
+	setAside                                  *prometheus.CounterVec
+	diskBytes, diskOK                         *prometheus.GaugeVec
 }
 
 // NewMetrics returns metrics which are registered with reg, if it is not nil.
@@ -36,6 +43,14 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		pendingSamples: gauge("pending_samples", "Samples which are not settled yet. If it rises steadily, the receiver is too slow."),
 		pendingBlocks:  gauge("pending_blocks", "Blocks in the queue, including those which are being sent."),
 		pendingByt:     gauge("pending_bytes", "Bytes of the blocks in the queue, compressed."),
+		recovered:      counter("recovered_samples_total", "Samples which the former process left on disk."),
+		expired:        counter("expired_samples_total", "Samples which were dropped because they waited for longer than -remoteWrite.maxBlockAge."),
+		diskErrors: counter("queue_disk_errors_total", "Failures of the queue's disk, by what was tried. While it cannot be written, "+
+			"samples wait in memory. See the log, and whether the disk is full.", "operation"),
+		damaged:   counter("queue_damaged_records_total", "Records of the queue which were found damaged at the start. If it rises, look at the disk."),
+		setAside:  counter("queue_set_aside_total", "Times that the queue's directory was renamed, since several starts in a row did not get past it."),
+		diskBytes: gauge("queue_disk_bytes", "Bytes of the queue's files."),
+		diskOK:    gauge("queue_disk_ok", "1 if blocks are on disk before they are sent, 0 if they are in memory alone."),
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: "scraper", Subsystem: "remotewrite",
 			Name: "send_duration_seconds", Help: "Time from the beginning of a request to its answer, or to its failure.",
 			Buckets: []float64{.005, .02, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60}}, []string{"destination"}),
@@ -56,7 +71,8 @@ type vec interface {
 
 func (m *Metrics) all() []vec {
 	return []vec{m.committed, m.acknowledged, m.refused, m.resent, m.sentBlocks, m.sentBytes, m.retries, m.dropped, m.requests,
-		m.pendingSamples, m.pendingBlocks, m.pendingByt, m.duration}
+		m.pendingSamples, m.pendingBlocks, m.pendingByt, m.duration, m.recovered, m.expired, m.diskErrors, m.damaged, m.setAside,
+		m.diskBytes, m.diskOK}
 }
 
 // forget unregisters what belongs to a destination.
@@ -75,6 +91,8 @@ type destinationMetrics struct {
 	droppedRelabeled                            prometheus.Counter
 	pendingSamples, pendingBlocks, pendingBytes prometheus.Gauge
 	duration                                    prometheus.Observer
+	recovered, expired                          prometheus.Counter
+	diskBytes, diskOK                           prometheus.Gauge
 }
 
 func (m *Metrics) destination(label string) *destinationMetrics {
@@ -86,7 +104,28 @@ func (m *Metrics) destination(label string) *destinationMetrics {
 		retries: m.retries.WithLabelValues(label), droppedRelabeled: m.dropped.WithLabelValues(label, "relabeled"),
 		pendingSamples: m.pendingSamples.WithLabelValues(label), pendingBlocks: m.pendingBlocks.WithLabelValues(label),
 		pendingBytes: m.pendingByt.WithLabelValues(label), duration: m.duration.WithLabelValues(label),
+		recovered: m.recovered.WithLabelValues(label), expired: m.expired.WithLabelValues(label),
+		diskBytes: m.diskBytes.WithLabelValues(label), diskOK: m.diskOK.WithLabelValues(label),
 	}
+}
+
+// pend adds to what is pending.
+func (m *destinationMetrics) pend(blocks int, samples, bytes int64) {
+	m.pendingBlocks.Add(float64(blocks))
+	m.pendingSamples.Add(float64(samples))
+	m.pendingBytes.Add(float64(bytes))
+}
+
+// found counts what was wrong with a queue when it was opened.
+func (m *destinationMetrics) found(f diskqueue.Found) {
+	m.of.damaged.WithLabelValues(m.label).Add(float64(f.Damaged + f.BadSegments))
+	if f.SetAside != "" {
+		m.of.setAside.WithLabelValues(m.label).Inc()
+	}
+}
+
+func (m *destinationMetrics) diskError(operation string) {
+	m.of.diskErrors.WithLabelValues(m.label, operation).Inc()
 }
 
 func (m *destinationMetrics) dropped(reason string) prometheus.Counter {

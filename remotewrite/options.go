@@ -45,11 +45,22 @@ type Options struct {
 	// MaxBlockBytes is the most that the body of one request holds before compression. Receivers refuse more than
 	// their own limit, 32 MiB being the smallest in wide use. Default: 8 MiB.
 	MaxBlockBytes int
-	// MaxPendingBytes bounds the memory of the blocks which wait for one destination; beyond it the oldest are dropped,
-	// and counted. Default: 64 MiB, which is about 2 million samples.
+	// MaxPendingBytes bounds the memory of the blocks which wait for one destination, or for its disk; beyond it the oldest
+	// are dropped, and counted. Default: 64 MiB, which is about 2 million samples.
 	MaxPendingBytes int64
 	// RelabelCacheBytes bounds what a destination with rules of its own keeps of their results. Default: 8 MiB.
 	RelabelCacheBytes int64
+	// QueueDir is the directory in which each destination has a directory for what is not sent yet. Blocks are there
+	// before they are sent, so that they survive the process. Empty: they wait in memory alone.
+	QueueDir string
+	// MaxDiskBytes bounds the files of one destination; beyond it the oldest blocks are dropped, and counted. Default:
+	// no bound.
+	MaxDiskBytes int64
+	// MaxBlockAge bounds how long a block waits; older ones are dropped, and counted as expired. Default: no bound.
+	MaxBlockAge time.Duration
+	// KeepDanglingQueues keeps directories in QueueDir which belong to no destination. Else those which are empty are
+	// removed when Run starts, and the others when they were not written to for a day.
+	KeepDanglingQueues bool
 	// DrainTimeout bounds what Run takes to deliver what is left when it is told to stop, and likewise how long a removed
 	// destination lives on. Default: 4 s, so that a process which is told to stop is gone within 5 s.
 	DrainTimeout time.Duration
@@ -81,6 +92,11 @@ type Destination struct {
 	MaxRowsPerBlock int
 	MaxBlockBytes   int
 	MaxPendingBytes int64
+	MaxDiskBytes    int64
+	MaxBlockAge     time.Duration
+
+	// DisableDiskQueue keeps this destination's blocks in memory alone. It takes effect for a destination which is new.
+	DisableDiskQueue bool
 }
 
 // DefaultHTTP is the HTTP configuration of a destination about which nothing is said: redirects are followed, and
@@ -137,6 +153,9 @@ func (o Options) validate() error {
 	if o.Slots < 0 || o.Slots > 1024 {
 		errs = append(errs, fmt.Errorf("option Slots is %d, want 1 to 1024", o.Slots))
 	}
+	if o.MaxDiskBytes < 0 || o.MaxBlockAge < 0 {
+		errs = append(errs, errors.New("options MaxDiskBytes and MaxBlockAge must not be negative"))
+	}
 	if o.DrainTimeout < 0 {
 		errs = append(errs, fmt.Errorf("option DrainTimeout is %v, want a positive duration", o.DrainTimeout))
 	}
@@ -179,6 +198,8 @@ func (d Destination) withDefaults(o Options) Destination {
 	def(&d.MaxRowsPerBlock, o.MaxRowsPerBlock)
 	def(&d.MaxBlockBytes, o.MaxBlockBytes)
 	def(&d.MaxPendingBytes, o.MaxPendingBytes)
+	def(&d.MaxDiskBytes, o.MaxDiskBytes)
+	def(&d.MaxBlockAge, o.MaxBlockAge)
 	if d.Relabel != nil && d.Relabel.Len() == 0 {
 		d.Relabel = nil
 	}
@@ -197,6 +218,9 @@ func (d Destination) parseURL() (*url.URL, error) {
 		errs = append(errs, errors.New("the URL does not begin with http:// or https://"))
 	case u.Host == "":
 		errs = append(errs, errors.New("the URL names no host"))
+	}
+	if d.MaxDiskBytes < 0 || d.MaxBlockAge < 0 {
+		errs = append(errs, errors.New("bounds of the disk and of the age must not be negative"))
 	}
 	if d.Timeout < 0 || d.RetryMin < 0 || d.RetryMax < 0 {
 		errs = append(errs, errors.New("timeout and retry intervals must not be negative"))

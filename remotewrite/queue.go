@@ -1,30 +1,10 @@
 package remotewrite
 
-import "time"
+import (
+	"time"
 
-// queue keeps a destination's blocks from when they are closed until they are settled.
-//
-// Blocks of a slot are handed out in the order in which they were appended, one at a time. The order of calls for a slot
-// is: next, then load, then ack, then next again. A block which was handed out stays in the queue until ack.
-//
-// A queue is called with its destination's lock held, except for load; so all but load are quick.
-type queue interface {
-	// append adds a block. It takes ownership of one hold on it. Beyond the queue's bound the oldest blocks which are not
-	// handed out go; what is returned was lost that way, and may be the new block itself.
-	append(b *block) (evicted lost)
-	// next hands out the oldest block of a slot, or reports that there is none.
-	next(slot int) (record, bool)
-	// load returns the block of a record which is handed out, with a hold for the caller.
-	load(r record) (*block, error)
-	// ack removes a block which is handed out.
-	ack(r record)
-	// setLimit changes the bound, in bytes, which holds from the next append on.
-	setLimit(bytes int64)
-	// stats says what is in the queue, including what is handed out.
-	stats() queueStats
-	// close gives up what is left, and says what it was.
-	close() lost
-}
+	"scraper/diskqueue"
+)
 
 // record is a block's entry in a queue.
 type record struct {
@@ -35,17 +15,29 @@ type record struct {
 	minTS  int64
 	maxTS  int64
 	closed time.Time // when the block was closed
-	blk    *block    // where the queue is in memory; the queue's hold on it
+	// blk is the block where it is in memory: the queue's hold on it, or, of a block which is on disk as well, one of the
+	// record's own. Nil where it is on disk alone.
+	blk  *block
+	disk diskqueue.Record
+	// onDisk says that disk is its entry in the queue on disk.
+	onDisk bool
 }
 
 // lost counts what a queue gave up.
 type lost struct {
-	blocks  int
-	samples int
-	bytes   int64
+	blocks         int
+	samples        int
+	bytes          int64
+	oldest, newest time.Time // when the blocks were closed
 }
 
 func (l *lost) add(b *block) {
+	if l.oldest.IsZero() || b.closed.Before(l.oldest) {
+		l.oldest = b.closed
+	}
+	if b.closed.After(l.newest) {
+		l.newest = b.closed
+	}
 	l.blocks++
 	l.samples += b.rows
 	l.bytes += int64(b.bytes)
@@ -60,7 +52,10 @@ type queueStats struct {
 	oldest   time.Time
 }
 
-// memQueue is a queue in memory.
+// memQueue keeps blocks in memory from when they are closed until they are settled, or stored on disk.
+//
+// Blocks of a slot are handed out in the order in which they were appended, one at a time; one which was handed out stays in
+// the queue until it is settled, or given back. A memQueue is called with its destination's lock held.
 type memQueue struct {
 	limit int64
 	seq   uint64
@@ -88,6 +83,8 @@ func newMemQueue(slots int, limit int64) *memQueue {
 	return &memQueue{limit: limit, slots: make([]memSlot, slots)}
 }
 
+// append adds a block. It takes ownership of one hold on it. Beyond the queue's bound the oldest blocks which are not handed
+// out go; what is returned was lost that way, and may be the new block itself.
 func (q *memQueue) append(b *block) (evicted lost) {
 	q.seq++
 	q.slots[b.slot].push(memEntry{q.seq, b})
@@ -134,6 +131,25 @@ func (q *memQueue) oldestWaiting() (oldest *memSlot) {
 	return oldest
 }
 
+// nextOldest hands out the oldest of all blocks whose slots have none handed out.
+func (q *memQueue) nextOldest() (record, bool) {
+	best := -1
+	for i := range q.slots {
+		s := &q.slots[i]
+		if s.n > 0 && !s.out && (best < 0 || s.at(0).seq < q.slots[best].at(0).seq) {
+			best = i
+		}
+	}
+	if best < 0 {
+		return record{}, false
+	}
+	return q.next(best)
+}
+
+// giveBack makes a block which is handed out wait again.
+func (q *memQueue) giveBack(r record) { q.slots[r.slot].out = false }
+
+// next hands out the oldest block of a slot, or reports that there is none.
 func (q *memQueue) next(slot int) (record, bool) {
 	s := &q.slots[slot]
 	if s.n == 0 || s.out {
@@ -145,9 +161,7 @@ func (q *memQueue) next(slot int) (record, bool) {
 	return record{seq: e.seq, slot: slot, rows: b.rows, bytes: b.bytes, minTS: b.minTS, maxTS: b.maxTS, closed: b.closed, blk: b}, true
 }
 
-// load may run beside the other methods: a block which is handed out stays until ack.
-func (q *memQueue) load(r record) (*block, error) { return r.blk.retain(), nil }
-
+// ack removes a block which is handed out.
 func (q *memQueue) ack(r record) {
 	s := &q.slots[r.slot]
 	s.out = false
@@ -156,8 +170,10 @@ func (q *memQueue) ack(r record) {
 	b.release()
 }
 
+// setLimit changes the bound, in bytes, which holds from the next append on.
 func (q *memQueue) setLimit(bytes int64) { q.limit = bytes }
 
+// stats says what is in the queue, including what is handed out.
 func (q *memQueue) stats() queueStats {
 	st := q.now
 	for i := range q.slots {
@@ -170,6 +186,7 @@ func (q *memQueue) stats() queueStats {
 	return st
 }
 
+// close gives up what is left, and says what it was.
 func (q *memQueue) close() (left lost) {
 	for i := range q.slots {
 		for s := &q.slots[i]; s.n > 0; {

@@ -2,27 +2,36 @@ package remotewrite
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
+
+	"scraper/diskqueue"
 )
 
 // sendSlot delivers the blocks of one slot, one after the other, until the destination is drained or ctx is done. That
 // there is one request in flight per slot is what keeps the samples of a series in order.
 func (d *destination) sendSlot(ctx context.Context, slot int) {
+	drain := d.drain
 	for {
-		r, ok := d.take(slot)
+		r, ok, more := d.take(slot)
 		if !ok {
+			if drain == nil && !more {
+				return // what was queued before drain was closed is visible, and nothing follows
+			}
+			var again <-chan time.Time
+			if more {
+				again = time.After(recheck)
+			}
 			select {
 			case <-d.wake[slot]:
-				continue
+			case <-again:
 			case <-ctx.Done():
 				return
-			case <-d.drain:
-				// What was queued before drain was closed is visible now, and nothing follows.
-				if r, ok = d.take(slot); !ok {
-					return
-				}
+			case <-drain:
+				drain = nil
 			}
+			continue
 		}
 		if !d.deliver(ctx, r) {
 			return
@@ -30,11 +39,38 @@ func (d *destination) sendSlot(ctx context.Context, slot int) {
 	}
 }
 
+const (
+	// recheck is how often a sender looks at a block which it cannot have yet. It is told when it can, as a rule: blocks
+	// which have to wait for those of another slot are the exception.
+	recheck = 500 * time.Millisecond
+	// readTries is how often a block is read which the disk does not give, with a pause between.
+	readTries = 3
+)
+
+// loadPatiently returns the block of a record, with a hold for the caller. What the disk does not give at once it may give
+// later; what is damaged it will not.
+func (d *destination) loadPatiently(ctx context.Context, r record) (*block, error) {
+	for try := 1; ; try++ {
+		blk, err := d.load(r)
+		if err == nil || errors.Is(err, diskqueue.ErrDamaged) || try == readTries {
+			return blk, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(time.Second):
+		}
+	}
+}
+
 // deliver sends a block until it is settled. It reports false when it gives up because there is no time left; the block
 // is in the queue then.
 func (d *destination) deliver(ctx context.Context, r record) bool {
-	blk, err := d.queue.load(r)
+	blk, err := d.loadPatiently(ctx, r)
 	if err != nil {
+		if ctx.Err() != nil {
+			return false
+		}
 		d.settle(r, func(b *Books) { b.Dropped.Unreadable += uint64(r.rows) })
 		d.m.dropped("unreadable").Add(float64(r.rows))
 		d.unreadable.event("dropped a block which the queue could not read", r.rows, slog.Any("err", err))
@@ -44,6 +80,10 @@ func (d *destination) deliver(ctx context.Context, r record) bool {
 	var wait backoff
 	for attempt := 0; ; attempt++ {
 		c := d.client.Load()
+		if age := c.dest.MaxBlockAge; age > 0 && time.Since(r.closed) > age {
+			d.expire(r)
+			return true
+		}
 		wait.min, wait.max = c.dest.RetryMin, c.dest.RetryMax
 		if attempt > 0 {
 			d.countRetry(r)
@@ -112,6 +152,13 @@ func (d *destination) pause(ctx context.Context, c *client, wait *backoff, fail 
 			return false
 		}
 	}
+}
+
+// expire settles a block which has waited for too long.
+func (d *destination) expire(r record) {
+	d.settle(r, func(b *Books) { b.Expired += uint64(r.rows) })
+	d.m.expired.Add(float64(r.rows))
+	d.expiries.event("dropped samples which waited for too long", r.rows, slog.Time("oldest", r.closed))
 }
 
 func (d *destination) countRetry(r record) {

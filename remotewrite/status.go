@@ -15,6 +15,8 @@ type DestinationStatus struct {
 	PendingSamples int64     // in open blocks, in the queue, or on their way
 	PendingBytes   int64     // compressed, without open blocks
 	OldestPending  time.Time // when the oldest block in the queue was closed; zero if there is none
+	QueueState     string    // where blocks wait: "on disk", "in memory", or why not on disk
+	DiskBytes      int64     // of the queue's files
 	InFlight       int       // blocks which are being sent, or wait for their next attempt
 	SentBlocks     uint64
 	SentSamples    uint64
@@ -43,6 +45,8 @@ func (w *Writer) Status() []DestinationStatus {
 			PendingSamples: s.openRows + s.queue.samples,
 			PendingBytes:   s.queue.bytes,
 			OldestPending:  s.queue.oldest,
+			QueueState:     s.state,
+			DiskBytes:      s.disk.DiskBytes,
 			InFlight:       s.health.inFlight,
 			SentBlocks:     s.health.sentBlocks,
 			SentSamples:    s.books.Acknowledged,

@@ -6,6 +6,9 @@
 // batch's slot decides the lane in which it is encoded, queued and sent; a lane has one request in flight, and so the
 // samples of a series arrive in the order in which they were committed.
 //
+// With Options.QueueDir blocks are on disk before they are sent (spool.go), so that a process which is killed loses what was
+// committed within the last flush interval, and no more: Commit hands blocks over in memory, and waits for no disk.
+//
 // Concurrency: all methods of Writer are safe for concurrent use. Locks are taken in the order Writer.mu (which Commit
 // holds for reading), lane.mu, destination.mu. Goroutines live only while Run runs.
 //
@@ -13,8 +16,8 @@
 // it, and the last one to let go gives its buffers back. A transport may read a body after its call has returned; see
 // body.go for what that takes. When Run has returned, no buffer is out.
 //
-// Read this file first, then group.go and builder.go (from rows to blocks), destination.go and queue.go (what becomes of a
-// block), sender.go, client.go and verdict.go (how it is sent).
+// Read this file first, then group.go and builder.go (from rows to blocks), destination.go, queue.go and spool.go (what
+// becomes of a block), sender.go, client.go and verdict.go (how it is sent).
 package remotewrite
 
 import (
@@ -98,8 +101,8 @@ func (w *Writer) Commit(b *batch.Batch) batch.Dropped {
 }
 
 // Run sends until ctx is done. Then it stops gracefully: it takes no more batches, closes the open blocks, and delivers
-// what is queued for at most Options.DrainTimeout. What is left is dropped, and counted. It returns nil after a clean
-// stop, and may be called once.
+// what is queued for at most Options.DrainTimeout. What is left stays on disk, or is dropped, and counted. It returns nil
+// after a clean stop, and may be called once.
 func (w *Writer) Run(ctx context.Context) error {
 	var running sync.WaitGroup
 	sendCtx := context.WithoutCancel(ctx) // a destination ends by itself when its time to drain is over
@@ -119,6 +122,7 @@ func (w *Writer) Run(ctx context.Context) error {
 		w.start(d)
 	}
 	w.mu.Unlock()
+	running.Go(w.tidyQueues)
 
 	w.flushLoop(ctx)
 	w.mu.Lock()
@@ -213,6 +217,7 @@ func (w *Writer) flush(now time.Time) (next int64) {
 type Stats struct {
 	OpenBytes  int64 // of blocks which are being filled, and of remembered results of rules
 	BlockBytes int64 // of blocks which wait to be delivered, each counted once
+	QueueBytes int64 // of what is known about blocks on disk
 }
 
 // Stats returns what the Writer takes now. It waits for nobody who encodes or sends.
@@ -225,16 +230,24 @@ func (w *Writer) Stats() Stats {
 			s.OpenBytes += l.bytes.Load()
 		}
 	}
+	if !w.stopped {
+		for _, d := range w.dests {
+			s.QueueBytes += d.queueMemory()
+		}
+	}
 	return s
 }
 
 // Shrink gives back the memory which can be given back without losing samples, for when memory is short, and returns how
-// much that was, in bytes. What was remembered is worked out anew.
+// much that was, in bytes. What was remembered is worked out anew, and blocks which are on disk are read back.
 func (w *Writer) Shrink() (released int64) {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
 	for _, g := range w.groups {
 		released += g.shrink()
+	}
+	for _, d := range w.dests {
+		released += d.shrink()
 	}
 	return released
 }

@@ -1,0 +1,114 @@
+package remotewrite
+
+import (
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/cespare/xxhash/v2"
+
+	"scraper/diskqueue"
+)
+
+// danglingAge is how long a queue that belongs to no destination is kept after it was last written to: a name which was
+// mistyped, or a destination which was taken out for a while, costs no data.
+const danglingAge = 24 * time.Hour
+
+// maxDirName is the longest name of a directory; file systems take 255 bytes.
+const maxDirName = 180
+
+// dirName is the name of the directory of a destination's queue: its identity, as far as file names may hold it.
+func dirName(id string) string {
+	var b strings.Builder
+	kind, rest, _ := strings.Cut(id, " ")
+	b.WriteString(kind + "_")
+	for _, c := range []byte(rest) {
+		switch {
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', strings.IndexByte("-_.", c) >= 0:
+			b.WriteByte(c)
+		default:
+			fmt.Fprintf(&b, "%%%02X", c)
+		}
+	}
+	name := b.String()
+	if len(name) > maxDirName {
+		name = fmt.Sprintf("%s%%%016x", name[:maxDirName-17], xxhash.Sum64String(id))
+	}
+	return name
+}
+
+// tidyQueues removes the queues of destinations which are configured no more.
+func (w *Writer) tidyQueues() {
+	if w.opts.QueueDir == "" || w.opts.KeepDanglingQueues {
+		return
+	}
+	entries, err := os.ReadDir(w.opts.QueueDir)
+	if err != nil {
+		return // there is nothing, or the destinations will say what is wrong
+	}
+	for _, e := range entries {
+		if e.IsDir() && !strings.Contains(e.Name(), ".bad-") && (strings.HasPrefix(e.Name(), "name_") || strings.HasPrefix(e.Name(), "url_")) &&
+			!w.hasQueue(e.Name()) {
+			w.tidyQueue(filepath.Join(w.opts.QueueDir, e.Name()))
+		}
+	}
+}
+
+// hasQueue reports whether a directory belongs to a destination.
+func (w *Writer) hasQueue(name string) bool {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	for _, dests := range [][]*destination{w.dests, w.retiring} {
+		for _, d := range dests {
+			if dirName(d.id) == name {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func (w *Writer) tidyQueue(dir string) {
+	log := w.opts.Logger.With(slog.String("dir", dir))
+	written := lastWritten(dir)
+	q, err := diskqueue.Open(diskqueue.Options{Dir: dir, Slots: w.opts.Slots})
+	if err != nil {
+		log.Warn("queue of no destination could not be opened", slog.Any("err", err))
+		return
+	}
+	st := q.Stats()
+	empty := st.Blocks == 0
+	if old := time.Since(written) > danglingAge; !empty && !old {
+		_ = q.Close()
+		log.Warn("queue of a destination which is configured no more is kept for a day", slog.Int64("samples", st.Samples),
+			slog.Time("oldest", st.Oldest))
+		return
+	}
+	// Its lock is held until it is gone, so that nobody begins to use it.
+	err = os.RemoveAll(dir)
+	_ = q.Close()
+	switch {
+	case err != nil:
+		log.Warn("queue of no destination could not be removed", slog.Any("err", err))
+	case !empty:
+		log.Warn("removed the queue of a destination which is configured no more", slog.Int64("samples", st.Samples), slog.Time("oldest", st.Oldest))
+	}
+}
+
+// lastWritten is when a segment in dir was last written to.
+func lastWritten(dir string) (at time.Time) {
+	_ = filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, ".seg") {
+			return nil
+		}
+		if info, err := e.Info(); err == nil && info.ModTime().After(at) {
+			at = info.ModTime()
+		}
+		return nil
+	})
+	return at
+}

@@ -1,0 +1,476 @@
+package remotewrite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"scraper/diskqueue"
+)
+
+const (
+	// spoolTick is how often a spool does what time brings.
+	spoolTick = time.Second
+	// lockPoll is how often a spool whose directory another process has asks for it: a rolling update waits for it.
+	lockPoll = 200 * time.Millisecond
+	// lockPatience is how long blocks wait in memory for that. A process which is told to stop is gone by then; one
+	// which stays will stay, and then samples are better sent without a disk than kept from the receiver.
+	lockPatience = time.Minute
+	// memoryShare of Destination.MaxPendingBytes is for blocks which are on disk, too, so that a block which is soon sent
+	// need not be read back.
+	memoryShare = 8
+	// memoryAge is how long such a block stays in memory: those of a receiver which is away do not.
+	memoryAge = 5 * time.Second
+	// kindSnappy1 is the kind of a block of remote write 1.0, compressed by snappy.
+	kindSnappy1 = 1
+)
+
+// spoolState says what becomes of blocks which come.
+type spoolState uint8
+
+const (
+	spoolOpening spoolState = iota // they wait in memory until the disk is there
+	spoolWaiting                   // they wait in memory until another process gives up the directory
+	spoolOn                        // they are on disk before they are sent
+	spoolFailing                   // the disk takes none: they are sent from memory
+)
+
+func (s spoolState) String() string {
+	return [...]string{"opening", "waiting for another process", "on disk", "in memory: the disk fails"}[s]
+}
+
+// spool is the part of a destination's queue which is on disk. Blocks come by way of the memory queue, so that nobody who
+// commits waits for a disk: the spool's goroutine stores them, oldest first, and only then they may be sent. Where the disk
+// does not take them they stay in memory, within its bound, and may be sent from there.
+//
+//	enqueue ──► memory ──store──► disk ──► sender
+//	              └─── the disk fails ────────┘
+//
+// For each slot everything on disk is older than what is in memory, and goes first.
+type spool struct {
+	d    *destination
+	dir  string
+	wake chan struct{} // of capacity 1: there is a block in memory
+
+	// These are owned by run's goroutine.
+	retryAt   time.Time
+	pause     backoff
+	waitSince time.Time // since when another process has the directory
+	parts     [][]byte
+	limits    diskLimits
+
+	// These are guarded by the destination's lock.
+	q      *diskqueue.Queue // nil until it is open
+	state  spoolState
+	direct bool // blocks are sent from memory, if there are none on disk
+	slots  []spoolSlot
+	onDisk diskqueue.Pending
+	kept   map[uint64]*block // by sequence number: blocks on disk which are in memory, too, with a hold on each
+	bytes  int64             // which kept takes
+}
+
+// spoolSlot is what is on disk of one slot, including what is handed out.
+type spoolSlot struct {
+	blocks int
+	kept   int  // of these, how many are in spool.kept
+	outMem bool // one is handed out, and is in memory
+}
+
+// diskLimits are the limits of a destination's queue on disk.
+type diskLimits struct {
+	bytes int64
+	age   time.Duration
+}
+
+func limitsOf(d Destination) diskLimits { return diskLimits{d.MaxDiskBytes, d.MaxBlockAge} }
+
+func newSpool(d *destination, dir string, slots int) *spool {
+	return &spool{
+		d: d, dir: dir, wake: make(chan struct{}, 1), slots: make([]spoolSlot, slots), kept: make(map[uint64]*block),
+		pause: backoff{min: time.Second, max: 15 * time.Second},
+	}
+}
+
+// run opens the queue and stores what comes, until ctx is done; then it stores what is left, and closes the queue. Drain is
+// closed when nothing more will come.
+func (s *spool) run(ctx context.Context, drain <-chan struct{}) {
+	tick := time.NewTicker(lockPoll)
+	defer tick.Stop()
+	for {
+		if !time.Now().Before(s.retryAt) {
+			if s.q == nil {
+				s.open()
+				tick.Reset(s.interval())
+			}
+			if s.q != nil {
+				s.store()
+			}
+		}
+		select {
+		case <-s.wake:
+		case <-tick.C:
+			s.maintain(time.Now())
+		case <-drain:
+			drain = nil
+			s.sendDirectly() // there is no time to wait for anybody
+		case <-ctx.Done():
+			s.close()
+			return
+		}
+	}
+}
+
+// interval is how often something is to be looked at.
+func (s *spool) interval() time.Duration {
+	if s.state == spoolWaiting {
+		return lockPoll
+	}
+	return spoolTick
+}
+
+// open opens the queue, if it can be had.
+func (s *spool) open() {
+	d := s.d
+	s.limits = limitsOf(d.client.Load().dest)
+	q, err := diskqueue.Open(diskqueue.Options{
+		Dir: s.dir, Slots: len(s.slots), MaxDiskBytes: s.limits.bytes, MaxBlockAge: s.limits.age, OnLoss: s.lost, Logger: d.log,
+	})
+	now := time.Now()
+	switch {
+	case errors.Is(err, diskqueue.ErrLocked):
+		if s.waitSince.IsZero() {
+			s.waitSince = now
+			d.log.Info("another process has the queue: waiting for it to end", slog.String("dir", s.dir))
+		}
+		s.retryAt = now.Add(lockPoll / 2)
+		s.setState(spoolWaiting)
+		if now.Sub(s.waitSince) > lockPatience || s.memoryIsShort() {
+			d.diskErrors.failed("another process keeps the queue; samples are sent without it: two agents must not have the same data path",
+				slog.String("dir", s.dir))
+			s.sendDirectly()
+		}
+		return
+	case err != nil:
+		s.failed("open", err)
+		return
+	}
+	f := q.Found()
+	d.m.found(f)
+	if f.SetAside != "" {
+		d.log.Warn("queue was set aside, since several starts in a row did not get past it", slog.String("dir", f.SetAside))
+	}
+	if f.Damaged > 0 || f.BadSegments > 0 {
+		d.log.Warn("queue was damaged; what is good of it is sent", slog.String("dir", s.dir), slog.Int("records", f.Damaged),
+			slog.Int64("samples", f.DamagedSamples), slog.Int("segments", f.BadSegments))
+	}
+	st := q.Stats()
+	d.mu.Lock()
+	s.q = q
+	for i := range s.slots {
+		s.slots[i].blocks = q.PendingOf(i).Blocks
+	}
+	s.onDisk = st.Pending
+	d.books.Recovered += uint64(st.Samples)
+	d.mu.Unlock()
+	d.m.recovered.Add(float64(st.Samples))
+	d.m.pend(st.Blocks, st.Samples, st.Bytes)
+	if st.Blocks > 0 {
+		d.log.Info("sending what the former process left", slog.Int64("samples", st.Samples), slog.Int("blocks", st.Blocks),
+			slog.Time("oldest", st.Oldest))
+	}
+	s.works()
+	d.wakeAll()
+}
+
+// store moves blocks from memory to the disk until there are none, or the disk fails.
+func (s *spool) store() {
+	d := s.d
+	mayDrop := true // once, lest a disk which gives no room for it takes everything
+	for {
+		d.mu.Lock()
+		r, ok := d.mem.nextOldest()
+		d.mu.Unlock()
+		if !ok {
+			return
+		}
+		b := r.blk
+		s.parts = b.appendParts(s.parts[:0])
+		seq, err := s.q.Append(diskqueue.Block{
+			Slot: r.slot, Kind: kindSnappy1, Samples: r.rows, RawBytes: b.rawBytes, MinTime: r.minTS, MaxTime: r.maxTS, Created: r.closed,
+		}, s.parts...)
+		clear(s.parts)
+		if errors.Is(err, diskqueue.ErrTooLarge) {
+			d.mu.Lock()
+			d.mem.ack(r)
+			d.books.Dropped.QueueFull += uint64(r.rows)
+			d.mu.Unlock()
+			d.m.pend(-1, -int64(r.rows), -int64(r.bytes))
+			d.m.dropped("queue_full").Add(float64(r.rows))
+			d.evictions.event("dropped a block which is larger than the bound of the disk", r.rows)
+			continue
+		}
+		if err != nil {
+			d.mu.Lock()
+			d.mem.giveBack(r)
+			d.mu.Unlock()
+			if mayDrop && diskqueue.IsFull(err) && s.memoryIsShort() && s.q.DropOldest() {
+				mayDrop = false
+				continue // there is a file now to be written anew
+			}
+			s.failed("write", err)
+			d.wakeSlot(r.slot)
+			return
+		}
+		d.mu.Lock()
+		sl := &s.slots[r.slot]
+		if inMem := sl.kept + btoi(sl.outMem); inMem == sl.blocks && s.bytes+b.memBytes <= d.mem.limit/memoryShare {
+			s.kept[seq] = b.retain()
+			s.bytes += b.memBytes
+			sl.kept++
+		}
+		sl.blocks++
+		s.onDisk.Blocks++
+		s.onDisk.Samples += int64(r.rows)
+		s.onDisk.Bytes += int64(r.bytes)
+		d.mem.ack(r)
+		d.mu.Unlock()
+		s.works()
+		d.wakeSlot(r.slot)
+	}
+}
+
+// take hands out the oldest block of a slot which is on disk. It may wait for the disk.
+func (s *spool) take(slot int) (r record, ok bool) {
+	rec, ok := s.q.Next(slot)
+	if !ok {
+		return r, false
+	}
+	r = record{
+		seq: rec.Seq, slot: slot, rows: rec.Samples, bytes: rec.Bytes, minTS: rec.MinTime, maxTS: rec.MaxTime, closed: rec.Created,
+		disk: rec, onDisk: true,
+	}
+	s.d.mu.Lock()
+	defer s.d.mu.Unlock()
+	if b := s.kept[rec.Seq]; b != nil {
+		r.blk = b
+		s.forgetKeptLocked(rec.Seq)
+		s.slots[slot].outMem = true
+	}
+	return r, true
+}
+
+// read returns a block which is on disk alone, with a hold for the caller.
+func (s *spool) read(r record) (*block, error) {
+	d := s.d
+	if r.disk.Kind != kindSnappy1 {
+		return nil, fmt.Errorf("the block is of kind %d, which this version does not know", r.disk.Kind)
+	}
+	buf := d.pool.Get(r.bytes)
+	b, err := s.q.Read(buf.B, r.disk)
+	if err != nil {
+		buf.Release()
+		return nil, err
+	}
+	buf.B = b
+	return newBlock(buf, r, r.disk.RawBytes, d.account), nil
+}
+
+// acked settles a block which was handed out, on the disk first: when it returns the slot may send again.
+func (s *spool) acked(r record) {
+	if err := s.q.Ack(r.disk); err != nil {
+		s.d.m.diskError("acknowledge")
+		s.d.diskErrors.failed("queue could not note what was delivered; after a kill it would be sent again", slog.Any("err", err))
+	}
+}
+
+// settledLocked takes a block out of what is on disk.
+func (s *spool) settledLocked(r record) {
+	sl := &s.slots[r.slot]
+	sl.blocks--
+	sl.outMem = false
+	s.onDisk.Blocks--
+	s.onDisk.Samples -= int64(r.rows)
+	s.onDisk.Bytes -= int64(r.bytes)
+}
+
+// lost enters into the books what the queue lost. The queue calls it with its lock held.
+func (s *spool) lost(l diskqueue.Loss) {
+	d := s.d
+	n := uint64(l.Samples)
+	reason := map[diskqueue.Reason]string{diskqueue.Full: "queue_full", diskqueue.Expired: "expired", diskqueue.Damaged: "unreadable"}[l.Reason]
+	d.mu.Lock()
+	s.slots[l.Slot].blocks -= l.Blocks
+	s.onDisk.Blocks -= l.Blocks
+	s.onDisk.Samples -= l.Samples
+	s.onDisk.Bytes -= l.Bytes
+	s.dropKeptLocked(func(b *block) bool { return b.slot == l.Slot })
+	switch l.Reason {
+	case diskqueue.Full:
+		d.books.Dropped.QueueFull += n
+	case diskqueue.Expired:
+		d.books.Expired += n
+	default:
+		d.books.Dropped.Unreadable += n
+	}
+	d.mu.Unlock()
+	d.m.pend(-l.Blocks, -l.Samples, -l.Bytes)
+	dated := []slog.Attr{slog.Time("oldest", l.Oldest), slog.Time("newest", l.Newest)}
+	switch l.Reason {
+	case diskqueue.Full:
+		d.m.dropped(reason).Add(float64(n))
+		d.evictions.event("dropped the oldest samples: the queue is full", int(n), dated...)
+	case diskqueue.Expired:
+		d.m.expired.Add(float64(n))
+		d.expiries.event("dropped samples which waited for too long", int(n), dated...)
+	default:
+		d.m.dropped(reason).Add(float64(n))
+		d.unreadable.event("dropped blocks which the queue could not read", int(n), dated...)
+	}
+}
+
+// maintain does what time brings.
+func (s *spool) maintain(now time.Time) {
+	d := s.d
+	d.mu.Lock()
+	s.dropKeptLocked(func(b *block) bool { return now.Sub(b.closed) > memoryAge })
+	d.mu.Unlock()
+	if s.q == nil {
+		return
+	}
+	if l := limitsOf(d.client.Load().dest); l != s.limits {
+		s.limits = l
+		s.q.SetLimits(l.bytes, l.age)
+	}
+	if err := s.q.Maintain(now); err != nil {
+		d.m.diskError("sync")
+		d.diskErrors.failed("queue could not be written through to the disk", slog.Any("err", err))
+	}
+	d.m.diskBytes.Set(float64(s.q.Stats().DiskBytes))
+}
+
+// failed lets blocks be sent from memory, and sets the time of the next try.
+func (s *spool) failed(what string, err error) {
+	d := s.d
+	s.retryAt = time.Now().Add(s.pause.next(0))
+	d.m.diskError(what)
+	d.diskErrors.failed("queue cannot be written: samples wait in memory, and are lost if the process is killed", slog.Any("err", err))
+	s.setState(spoolFailing)
+	s.sendDirectly()
+}
+
+// works ends what failed began.
+func (s *spool) works() {
+	if s.state == spoolOn {
+		return
+	}
+	s.pause.reset()
+	s.retryAt, s.waitSince = time.Time{}, time.Time{}
+	s.d.mu.Lock()
+	s.state, s.direct = spoolOn, false
+	s.d.mu.Unlock()
+	s.d.m.diskOK.Set(1)
+	s.d.diskErrors.recovered("queue works again")
+}
+
+func (s *spool) setState(state spoolState) {
+	s.d.mu.Lock()
+	s.state = state
+	s.d.mu.Unlock()
+	s.d.m.diskOK.Set(0)
+}
+
+// sendDirectly lets blocks be sent which are not on disk, unless they soon are.
+func (s *spool) sendDirectly() {
+	s.d.mu.Lock()
+	was := s.direct
+	s.direct = s.state != spoolOn
+	changed := s.direct && !was
+	s.d.mu.Unlock()
+	if changed {
+		s.d.wakeAll()
+	}
+}
+
+// memoryIsShort reports whether what waits in memory nears its bound.
+func (s *spool) memoryIsShort() bool {
+	s.d.mu.Lock()
+	defer s.d.mu.Unlock()
+	return s.d.mem.now.memBytes > s.d.mem.limit/2
+}
+
+// close stores what is left, and closes the queue.
+func (s *spool) close() {
+	if s.q == nil {
+		s.retryAt = time.Time{}
+		if s.state != spoolWaiting { // a disk which fails may have been given room
+			s.open()
+		}
+	}
+	d := s.d
+	if s.q != nil {
+		s.store()
+		if err := s.q.Close(); err != nil {
+			d.log.Warn("queue could not be closed", slog.Any("err", err))
+		}
+	}
+	d.mu.Lock()
+	s.dropKeptLocked(func(*block) bool { return true })
+	left := s.onDisk
+	d.mu.Unlock()
+	if left.Blocks > 0 {
+		d.log.Info("left on disk for the next start", slog.Int64("samples", left.Samples), slog.Int("blocks", left.Blocks))
+	}
+}
+
+// forgetKeptLocked takes a block out of kept, without giving up the hold on it.
+func (s *spool) forgetKeptLocked(seq uint64) {
+	b := s.kept[seq]
+	delete(s.kept, seq)
+	s.bytes -= b.memBytes
+	s.slots[b.slot].kept--
+}
+
+// dropKeptLocked gives up blocks which are on disk, too, and returns how much memory they took.
+func (s *spool) dropKeptLocked(which func(*block) bool) (bytes int64) {
+	for seq, b := range s.kept {
+		if which(b) {
+			bytes += b.memBytes
+			s.forgetKeptLocked(seq)
+			b.release()
+		}
+	}
+	return bytes
+}
+
+func btoi(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// queueMemory is what the destination's queue keeps in memory about blocks on disk.
+func (d *destination) queueMemory() int64 {
+	if d.spool == nil {
+		return 0
+	}
+	d.mu.Lock()
+	q := d.spool.q
+	d.mu.Unlock()
+	if q == nil {
+		return 0
+	}
+	return q.Stats().MemoryBytes
+}
+
+// shrink gives back blocks which are on disk, too. It returns the bytes.
+func (d *destination) shrink() int64 {
+	if d.spool == nil {
+		return 0
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.spool.dropKeptLocked(func(*block) bool { return true })
+}
