@@ -69,7 +69,7 @@ func TestTargetsComeAndGo(t *testing.T) {
 	f := startFarm(t, targets) // an address each, so that each costs a connection
 	all := addTargets(f, targets, func(int) answer { return counting(series) })
 	// These are always there, so that the connections to the receiver are.
-	others := startFarm(t, 1)
+	others := startFarm(t, 16)
 	steady := addTargets(others, 16, func(int) answer { return counting(1) })
 	s := startSink(t, receiver.Options{})
 	list := filepath.Join(t.TempDir(), "targets.yml")

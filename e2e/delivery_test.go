@@ -204,7 +204,8 @@ func TestOutage(t *testing.T) {
 	}
 	s := &sink{Receiver: r}
 	addr, stop := s.listen(t, "127.0.0.1:0")
-	a := startAgent(t, "-promscrape.config="+scrapeConfig(t, f, time.Second, all...), "-remoteWrite.url=http://"+addr+receiver.WritePath,
+	conf := scrapeConfig(t, f, time.Second, all...)
+	a := startAgent(t, "-promscrape.config="+conf, "-remoteWrite.url=http://"+addr+receiver.WritePath,
 		"-remoteWrite.retryMinInterval=200ms", "-remoteWrite.retryMaxInterval=1s")
 	more := func(what string, scrapes int) {
 		t.Helper()
@@ -221,7 +222,7 @@ func TestOutage(t *testing.T) {
 	_, stop = s.listen(t, addr)
 	t.Cleanup(stop)
 
-	settle(t, f, patience, all...)
+	freeze(t, a, conf, all...)
 	wantAll(t, s, series, all...)
 	a.terminate(t)
 	for _, x := range all {
@@ -273,9 +274,10 @@ func TestAnswers(t *testing.T) {
 		text += fmt.Sprintf("- {name: answer-%d, url: %q, queue_config: {min_backoff: 100ms, max_backoff: 1s}}\n", code, s.url)
 	}
 	text += "global: {scrape_interval: 1s}\nscrape_configs:\n" + f.job("farm", "", all...)
-	a := startAgent(t, "-promscrape.config="+configFile(t, text))
+	conf := configFile(t, text)
+	a := startAgent(t, "-promscrape.config="+conf)
 	waitFor(t, "some scrapes", func() bool { return all[0].count() >= 3 })
-	settle(t, f, patience, all...)
+	freeze(t, a, conf, all...)
 	for _, code := range again {
 		t.Run(strconv.Itoa(code), func(t *testing.T) {
 			wantAll(t, sinks[code], series, all...)
@@ -325,7 +327,8 @@ func TestDestinationsAreIsolated(t *testing.T) {
 		}
 		return false
 	}})
-	a := startAgent(t, "-promscrape.config="+scrapeConfig(t, f, time.Second, all...),
+	conf := scrapeConfig(t, f, time.Second, all...)
+	a := startAgent(t, "-promscrape.config="+conf,
 		"-remoteWrite.url="+blackHole(t), "-remoteWrite.url=http://"+freeAddress(t)+"/", "-remoteWrite.url="+slow.url, "-remoteWrite.url="+good.url)
 	good.wait(t, "the first scrapes", patience, func() bool { return good.Len() >= len(all)*series })
 
@@ -341,7 +344,7 @@ func TestDestinationsAreIsolated(t *testing.T) {
 	if worst > late {
 		t.Errorf("the newest sample of some target was %v old at the good receiver, want at most %v", worst, late)
 	}
-	settle(t, f, patience, all...)
+	freeze(t, a, conf, all...)
 	wantAll(t, good, series, all...)
 	for _, x := range all {
 		wantCounted(t, good, x, series, x.count())

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"os"
+	"regexp"
 	"slices"
 	"strconv"
 	"sync"
@@ -26,7 +28,6 @@ type farm struct {
 
 	mu      sync.Mutex
 	targets map[string]*target
-	held    bool // requests which come wait until the farm closes, or their client goes away
 }
 
 // target is one target of a farm.
@@ -81,33 +82,19 @@ func (f *farm) add(name string, a answer) *target {
 	return t
 }
 
-// hold lets no further request be answered. What was begun before goes on.
-func (f *farm) hold() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.held = true
-}
-
 // ServeHTTP answers one scrape.
 func (f *farm) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f.mu.Lock()
-	t, held := f.targets[r.URL.Path], f.held
-	n := 0
-	if t != nil && !held {
-		t.mu.Lock()
-		t.begun++
-		n = t.begun
-		t.mu.Unlock()
-	}
+	t := f.targets[r.URL.Path]
 	f.mu.Unlock()
-	switch {
-	case t == nil:
+	if t == nil {
 		http.NotFound(w, r)
 		return
-	case held:
-		f.wait(r)
-		panic(http.ErrAbortHandler)
 	}
+	t.mu.Lock()
+	t.begun++
+	n := t.begun
+	t.mu.Unlock()
 	s := serving{n: n, begun: time.Now(), remote: r.RemoteAddr}
 	t.answer(n, w, r)
 	if err := http.NewResponseController(w).Flush(); err != nil {
@@ -257,11 +244,22 @@ func (s *sink) wait(t testing.TB, what string, atMost time.Duration, cond func()
 	}
 }
 
-// settle holds the farm, and waits until all that was begun is answered.
-func settle(t testing.TB, f *farm, atMost time.Duration, targets ...*target) {
+// freeze makes a running agent scrape no more without ending anything: all intervals become a year. It returns when all that
+// was begun is answered.
+func freeze(t testing.TB, a *agent, conf string, targets ...*target) {
 	t.Helper()
-	f.hold()
-	waitLonger(t, "what was begun to be answered", atMost, func() bool {
+	text, err := os.ReadFile(conf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	frozen := regexp.MustCompile(`scrape_interval: \w+`).ReplaceAllString(string(text), "scrape_interval: 1y")
+	if frozen == string(text) {
+		t.Fatalf("the configuration has no interval to change: %s", text)
+	}
+	writeFile(t, conf, frozen)
+	a.mustReload(t)
+	time.Sleep(200 * time.Millisecond) // a request which was begun just before may not have come yet
+	waitFor(t, "what was begun to be answered", func() bool {
 		return !slices.ContainsFunc(targets, func(t *target) bool { return !t.idle() })
 	})
 }

@@ -100,7 +100,7 @@ func TestMemoryOfOneLargeTarget(t *testing.T) {
 	per := uint64(series + len(automatic("vmagent")))
 	waitLonger(t, "the scrapes", 3*time.Minute, func() bool { return s.Totals().Samples >= uint64(scrapes)*per })
 	m := a.metrics(t)
-	settle(t, f, patience, x)
+	freeze(t, a, conf, x)
 	want := uint64(x.count()) * per
 	s.wait(t, fmt.Sprintf("%d samples", want), patience, func() bool { return s.Totals().Samples >= want })
 	if got := s.Totals(); got.Samples != want || got.StaleMarkers != 0 {

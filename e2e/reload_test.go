@@ -56,7 +56,7 @@ func TestReloadTouchesOnlyWhatDiffers(t *testing.T) {
 		}
 		time.Sleep(interval / 3) // so that reloads fall everywhere between the scrapes
 	}
-	settle(t, f, patience, append(kept, changed...)...)
+	freeze(t, a, conf, append(kept, changed...)...)
 	a.terminate(t)
 
 	for _, x := range kept {
@@ -134,7 +134,7 @@ func TestReloadOfDestinations(t *testing.T) {
 		}
 		more()
 	}
-	settle(t, f, patience, all...)
+	freeze(t, a, conf, all...)
 	want := uint64(0)
 	for _, x := range all {
 		want += uint64(x.count() * (series + len(automatic("prometheus"))))

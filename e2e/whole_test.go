@@ -28,7 +28,7 @@ func TestReceivedWhole(t *testing.T) {
 
 	timer := time.NewTimer(during)
 	<-timer.C
-	settle(t, f, patience, all...)
+	freeze(t, a, conf, all...)
 	served := 0
 	for _, x := range all {
 		served += x.count()
