@@ -52,7 +52,7 @@ func roundTrips(b *testing.B, rt http.RoundTripper, url string, after func()) {
 	before := processorTime()
 	for b.Loop() {
 		ctx, cancel := context.WithTimeout(b.Context(), 10*time.Second)
-		req, err := http.NewRequestWithContext(ctx, "GET", url, nil)
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -17,6 +17,8 @@ const (
 	bodyAbort       // closed beside a Read, which will end it
 )
 
+var _ Waiter = (*body)(nil)
+
 // body is one request's hold on a connection, and the body of its answer.
 type body struct {
 	// Immutable once the answer was handed out.
@@ -35,6 +37,8 @@ type body struct {
 	br     *bufio.Reader // nil before the first byte, and when all is over
 	err    error         // what Read returns from now on
 	looked bool          // await has seen that there was nothing
+
+	chunked bool // and not known to be large yet
 }
 
 // Read reads the body. Once it has returned an error, io.EOF among them, the connection and the buffer are given back.
@@ -47,6 +51,10 @@ func (b *body) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
+	if b.chunked && b.src.read > largeBody {
+		b.chunked = false
+		b.enlarge()
+	}
 	n, err := b.inner.Read(p)
 	if err != nil {
 		b.end(err)
@@ -54,8 +62,16 @@ func (b *body) Read(p []byte) (int, error) {
 	return n, b.err
 }
 
-// Wait blocks until there is something to read, the end and errors included, or it cannot tell cheaply. Thereby a reader
-// can wait before it takes a large buffer, or its turn. It must not be called beside Read.
+// enlarge gives the body's reader, which net/http knows by its address, a larger buffer. The caller holds mu.
+func (b *body) enlarge() {
+	large := b.t.opts.Readers.get(&b.src, largeReader)
+	b.src.again, _ = b.br.Peek(b.br.Buffered())
+	_, _ = large.Peek(len(b.src.again)) // takes over all of it
+	*b.br, *large = *large, *b.br
+	b.t.opts.Readers.put(large) // which is the small one now
+}
+
+// Wait implements Waiter.
 func (b *body) Wait() {
 	b.mu.Lock()
 	defer b.mu.Unlock()

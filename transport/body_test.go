@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -17,7 +18,7 @@ import (
 // open sends a request, and returns the answer with its body still to be read.
 func open(t testing.TB, rt http.RoundTripper, url string) *http.Response {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), "GET", url, nil)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -144,9 +145,9 @@ func TestWaitingTakesNoReader(t *testing.T) {
 	if s := readers.Stats(); s.InUse != 1 || s.InUseBytes != 4096 {
 		t.Errorf("Readers.Stats() within the body = %+v, want one in use", s)
 	}
-	w, can := resp.Body.(interface{ Wait() })
+	w, can := resp.Body.(transport.Waiter)
 	if !can {
-		t.Fatal("the body has no method Wait()")
+		t.Fatal("the body is no Waiter")
 	}
 	b := make([]byte, 10)
 	w.Wait()
@@ -198,10 +199,17 @@ func TestReadersAreBounded(t *testing.T) {
 	}
 }
 
-// Bodies are read into the caller's buffer, in pieces of any size.
+// Bodies are read in pieces of any size. Within a large one of many chunks the reader is exchanged for a larger one.
 func TestReadSizes(t *testing.T) {
 	l, url, o := memory(t)
-	script(t, l, answering("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4e20\r\n"+long+"\r\n4E20\r\n"+long+"\r\n0\r\n\r\n", nil))
+	var body, chunks strings.Builder
+	for i := range 200 {
+		part := fmt.Sprint(i, long[:i*5])
+		body.WriteString(part)
+		fmt.Fprintf(&chunks, "%x\r\n%s\r\n", len(part), part)
+	}
+	script(t, l, answering("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"+chunks.String()+"0\r\n\r\n", nil))
+	o.Readers = &transport.Readers{}
 	tr := newTransport(t, o)
 	for _, size := range []int{1, 7, 4095, 4096, 4097, 100000} {
 		resp := open(t, tr, url)
@@ -220,10 +228,13 @@ func TestReadSizes(t *testing.T) {
 				break
 			}
 		}
-		if got.String() != long+long {
-			t.Errorf("read %d bytes in pieces of %d, want the body of %d", got.Len(), size, 2*len(long))
+		if got.String() != body.String() {
+			t.Errorf("read %d bytes in pieces of %d, want the body of %d", got.Len(), size, body.Len())
 		}
 		_ = resp.Body.Close()
+		if s := o.Readers.Stats(); s.InUse != 0 || s.Idle != 2 || s.IdleBytes != 20<<10 {
+			t.Errorf("Readers.Stats() after a large body = %+v, want a small and a large one idle", s)
+		}
 	}
 	wantStats(t, tr, 1, 5, 0)
 }

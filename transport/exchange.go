@@ -25,13 +25,18 @@ type source struct {
 	// left is how many bytes may still be read: of the header, afterwards of a body without a limit.
 	left    int64
 	read    int64
-	err     error // the first one of the connection
-	offline bool  // nothing is read any more
+	err     error  // the first one of the connection
+	offline bool   // nothing is read any more
+	again   []byte // what was read already, and is to be read again
 }
 
 // Read borrows p.
 func (s *source) Read(p []byte) (int, error) {
 	switch {
+	case len(s.again) > 0:
+		n := copy(p, s.again)
+		s.again = s.again[n:]
+		return n, nil
 	case s.err != nil:
 		return 0, s.err
 	case s.offline:
@@ -82,6 +87,7 @@ func (t *Transport) exchange(ctx context.Context, c *conn, req *http.Request) (r
 		return resp, false, nil
 	}
 	b.src.left = math.MaxInt64
+	b.chunked = len(resp.TransferEncoding) > 0
 	b.inner = resp.Body
 	resp.Body = b
 	return resp, false, nil
@@ -111,7 +117,7 @@ func (b *body) send(req *http.Request) (doing string, err error) {
 // header waits for the answer and reads its header. The reader which it takes is the body's afterwards.
 func (b *body) header(req *http.Request) (*http.Response, error) {
 	b.await()
-	b.br = b.t.opts.Readers.get(&b.src)
+	b.br = b.t.opts.Readers.get(&b.src, smallReader)
 	for {
 		resp, err := http.ReadResponse(b.br, req)
 		switch {

@@ -79,12 +79,11 @@ func heapAndStacks() int64 {
 
 func TestIdleConnectionsAreCheap(t *testing.T) {
 	plain, secure := startChild(t)
-	conns := 1000
-	if bufpool.Checked {
-		conns = 50 // memory does not count, goroutines do
-	}
-	f := func(name, url string, bodyBytes, limit int) {
+	f := func(name, url string, conns, bodyBytes, limit int) {
 		t.Run(name, func(t *testing.T) {
+			if bufpool.Checked {
+				conns = 50 // memory does not count, goroutines do
+			}
 			hosts := make(map[string]string)
 			tr := newTransport(t, transport.Options{
 				TLS:            &tls.Config{InsecureSkipVerify: true},
@@ -127,7 +126,7 @@ func TestIdleConnectionsAreCheap(t *testing.T) {
 			}
 		})
 	}
-	f("plain", plain, 2000, 1<<10)
-	f("TLS", secure, 2000, 16<<10)
-	f("TLS with large bodies", secure, 300<<10, 60<<10) // the fat ones: see MaxFatTLSBytes
+	f("plain", plain, 1000, 2000, 1<<10)
+	f("TLS", secure, 1000, 2000, 16<<10)
+	f("TLS with large bodies", secure, 200, 300<<10, 60<<10) // the fat ones: see MaxFatTLSBytes
 }

@@ -115,7 +115,7 @@ func TestAgainstNginx(t *testing.T) {
 		f("GET", "/missing", 404, "?")
 		f("GET", "/never", 200, text)
 		wantStats(t, tr, 4, 11, 0)
-		req, _ := http.NewRequestWithContext(t.Context(), "GET", base+"/gzip", nil)
+		req, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, base+"/gzip", nil)
 		req.Header.Set("Accept-Encoding", "gzip")
 		got := send(tr, req)
 		if got.failed() != nil || got.header.Get("Content-Encoding") != "gzip" || !strings.HasPrefix(got.body, "\x1f\x8b") {

@@ -155,10 +155,10 @@ func (o Options) validate() error {
 		errs = append(errs, fmt.Errorf("MaxHeaderBytes is %d, want a positive number", o.MaxHeaderBytes))
 	}
 	if o.TLS != nil && o.CurrentTLS != nil {
-		errs = append(errs, errors.New("TLS and CurrentTLS are both set, want one of them"))
+		errs = append(errs, errors.New("both TLS and CurrentTLS are set, want one of them"))
 	}
 	if o.Dialer != nil && o.DialContext != nil {
-		errs = append(errs, errors.New("Dialer and DialContext are both set, want one of them"))
+		errs = append(errs, errors.New("both Dialer and DialContext are set, want one of them"))
 	}
 	return errors.Join(errs...)
 }
@@ -214,8 +214,16 @@ func New(opts Options) (*Transport, error) {
 	}, nil
 }
 
+// Waiter is what an answer's body implements, too.
+type Waiter interface {
+	// Wait blocks until there is something to read, the end and errors included. It may return early when it cannot tell.
+	// Thereby a reader can wait before it takes a large buffer, or its turn. Like Read it is for one goroutine.
+	Wait()
+}
+
 // RoundTrip sends a GET or HEAD request without a body, and returns the answer once its header is there. The caller
-// closes the answer's body; its trailers are there once it was read to its end.
+// closes the answer's body, which is http.NoBody or implements Waiter; its trailers are there once it was read to its
+// end.
 //
 // If a kept connection proves dead before the first byte of an answer, the request is sent once more, on a new one.
 // Errors of the network are returned as they are, with what was tried before them; those which the context caused wrap

@@ -298,12 +298,12 @@ func TestRefusedRequests(t *testing.T) {
 	}})
 	f := func(change func(*http.Request), want string) {
 		t.Helper()
-		req, err := http.NewRequestWithContext(t.Context(), "GET", "http://target/", nil)
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://target/", nil)
 		if err != nil {
 			t.Fatal(err)
 		}
 		change(req)
-		_, err = tr.RoundTrip(req) //nolint:bodyclose // there is none
+		_, err = tr.RoundTrip(req)
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("RoundTrip = %v, want error with %q", err, want)
 		}
@@ -333,7 +333,7 @@ func TestBadHosts(t *testing.T) {
 	tr := newTransport(t, o)
 	f := func(change func(*http.Request), want string) {
 		t.Helper()
-		req, err := http.NewRequestWithContext(t.Context(), "GET", "http://target/", nil)
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://target/", nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -456,7 +456,7 @@ func TestConcurrent(t *testing.T) {
 				path := fmt.Sprintf("/%d/%d", i, j)
 				switch j % 5 {
 				case 3: // given up within
-					req, _ := http.NewRequestWithContext(t.Context(), "GET", s.URL+path, nil)
+					req, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, s.URL+path, nil)
 					resp, err := tr.RoundTrip(req)
 					if err != nil {
 						t.Error(err)
@@ -497,7 +497,7 @@ func TestClose(t *testing.T) {
 	l, url, o := memory(t)
 	script(t, l, answering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", nil))
 	tr := newTransport(t, o)
-	req, _ := http.NewRequestWithContext(t.Context(), "GET", url, nil)
+	req, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
 	resp, err := tr.RoundTrip(req)
 	if err != nil {
 		t.Fatal(err)
