@@ -106,7 +106,7 @@ func TestRestartInOutage(t *testing.T) {
 	})
 }
 
-// TestBacklogIsNotInMemory has an outage of an hour.
+// TestBacklogIsNotInMemory has an outage of a quarter of an hour.
 func TestBacklogIsNotInMemory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rc, away := flaky(t)
@@ -115,7 +115,7 @@ func TestBacklogIsNotInMemory(t *testing.T) {
 		r.run()
 		away.Store(true)
 		var now int64
-		total := r.commitFor(3600, &now)
+		total := r.commitFor(900, &now)
 		time.Sleep(10 * time.Second)
 		if s := r.Stats(); s.BlockBytes > 16<<10 { // one in each slot waits for its next attempt
 			t.Errorf("Stats() = %+v with a backlog of %d samples", s, r.balanced().Pending)
@@ -239,7 +239,7 @@ func TestDiskBound(t *testing.T) {
 		r.run()
 		away.Store(true)
 		var now int64
-		total := r.commitFor(1200, &now)
+		total := r.commitFor(700, &now)
 		if n := sizeOf(t, dir); n > bound || n < bound/2 {
 			t.Errorf("files have %d bytes, want at most %d, and not much less", n, bound)
 		}

@@ -81,7 +81,7 @@ func newAgent(s *Settings, p parts) (*agent, error) {
 	a.writer, err = remotewrite.New(remotewrite.Options{
 		Pool: a.pool, Logger: p.log, Metrics: remotewrite.NewMetrics(reg), UserAgent: "scraper/" + version,
 		FlushInterval: s.FlushInterval, MaxRowsPerBlock: s.MaxRowsPerBlock, MaxBlockBytes: int(s.MaxBlockBytes),
-		DrainTimeout: s.FlushDeadline,
+		DrainTimeout: s.FlushDeadline, QueueDir: queueDir(s), KeepDanglingQueues: s.KeepDanglingQueues,
 	})
 	if err != nil {
 		return nil, err
@@ -111,6 +111,7 @@ func newAgent(s *Settings, p parts) (*agent, error) {
 // register opens the accounts of all who hold memory. What remote write holds is buffers.
 func (a *agent) register(reg prom.Registerer) {
 	a.keeper.Register(memlimit.Account{Name: "buffers", Bytes: func() int64 { return poolBytes(a.pool) }, Release: a.pool.Shrink})
+	a.keeper.Register(memlimit.Account{Name: "queue", Bytes: func() int64 { return a.writer.Stats().QueueBytes }, Release: a.writer.Shrink})
 	a.keeper.Register(memlimit.Account{Name: "labels", Bytes: a.dict.Bytes, Release: a.dict.Compact})
 	a.keeper.Register(memlimit.Account{Name: "series", Bytes: a.targets.Bytes})
 	reg.MustRegister(memlimit.NewCollector(a.keeper), newPoolCollector(a.pool), newDictCollector(a.dict))

@@ -31,10 +31,14 @@ func parseFlags(args []string, getenv func(string) (string, bool)) (*Settings, [
 	command := ""
 	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
 		command, args = args[0], args[1:]
-		if command != "demo" {
-			return nil, nil, usagef("unknown command %q; the commands are: demo", command)
+		switch command {
+		case "demo":
+			p.demo = true
+		case "queue":
+			return parseQueueCommand(args)
+		default:
+			return nil, nil, usagef("unknown command %q; the commands are: demo, queue", command)
 		}
-		p.demo = true
 	}
 	p.s.Command = command
 	if err := p.parseArgs(args); err != nil {

@@ -153,9 +153,8 @@ func foreignGroups() []foreignGroup {
 			"remoteWrite.streamAggr.keepInput?", "streamAggr.dropInput?", "streamAggr.dropInputLabels", "streamAggr.enableWindows?",
 			"streamAggr.ignoreFirstIntervals", "streamAggr.ignoreOldSamples?", "streamAggr.keepInput?",
 		}},
-		{family: ofVMAgent, why: "what waits to be sent is bounded in memory, the oldest is dropped first, and a scrape never waits for it", flags: []string{
-			"remoteWrite.disableOnDiskQueue?", "remoteWrite.dropSamplesOnOverload?", "remoteWrite.inmemoryQueues",
-			"remoteWrite.keepDanglingQueues?", "remoteWrite.maxDiskUsagePerURL", "remoteWrite.queues",
+		{family: ofVMAgent, why: "what waits to be sent is bounded, the oldest is dropped first, and a scrape never waits for it", flags: []string{
+			"remoteWrite.dropSamplesOnOverload?", "remoteWrite.inmemoryQueues", "remoteWrite.queues",
 		}},
 		{family: ofVMAgent, why: "requests are Prometheus' remote write 1.0 with snappy, without metadata and with sorted labels", flags: []string{
 			"enableMetadata?", "remoteWrite.disableMetadata?", "remoteWrite.forcePromProto?", "remoteWrite.forceVMProto?",

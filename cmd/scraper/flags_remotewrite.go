@@ -13,6 +13,10 @@ func (p *parser) remoteWrite() error {
 			p.warnf("%s has %d values for %d -remoteWrite.url: quote a value which holds a comma", d, len(items.items), len(l.url.items))
 		}
 	}
+	if len(l.maxDisk.items) == 1 {
+		p.s.MaxDiskBytes = l.maxDisk.sizeAt(0)
+	}
+	p.s.MemoryQueue = len(l.noDiskQueue.items) == 1 && l.noDiskQueue.boolAt(0)
 	seen := make(map[string]int)
 	for i, text := range l.url.items {
 		u := RemoteWriteURL{
@@ -30,6 +34,8 @@ func (p *parser) remoteWrite() error {
 			TLSKeyFile:            l.tlsClientKey.at(i),
 			TLSServerName:         l.tlsServerName.at(i),
 			TLSInsecureSkipVerify: l.tlsInsecure.boolAt(i),
+			MaxDiskBytes:          l.maxDisk.sizeAt(i),
+			MemoryQueue:           l.noDiskQueue.boolAt(i),
 		}
 		n := i + 1 // how users count
 		if err := checkURL(text); err != "" {

@@ -14,8 +14,10 @@ import (
 // Settings is what the command line and the environment ask for, checked and with all defaults filled in, whichever
 // front end they were written for. It is immutable once parseFlags has returned it.
 type Settings struct {
-	// Command is the subcommand: "" to run the agent, or "demo".
+	// Command is the subcommand: "" to run the agent, "demo" or "queue".
 	Command string
+	// QueueVerb and QueueDir are what "queue" is to do: inspect or verify, and where.
+	QueueVerb, QueueDir string
 	// ShowHelp and ShowVersion ask for a text on standard output and exit code 0. Nothing else is checked then.
 	ShowHelp, ShowVersion bool
 
@@ -34,7 +36,14 @@ type Settings struct {
 
 	RemoteWrite []RemoteWriteURL // in the order of the flags
 	// DataPath is the directory which queues lie below.
-	DataPath        string
+	DataPath string
+	// MaxDiskBytes and MemoryQueue are for the destinations of the configuration file: the same as for all URLs, if that
+	// is one value.
+	MaxDiskBytes       int64
+	MemoryQueue        bool
+	MaxBlockAge        time.Duration
+	KeepDanglingQueues bool
+
 	FlushInterval   time.Duration
 	MaxBlockBytes   int64
 	MaxRowsPerBlock int
@@ -70,6 +79,8 @@ type RemoteWriteURL struct {
 	TLSCAFile, TLSCertFile, TLSKeyFile string
 	TLSServerName                      string
 	TLSInsecureSkipVerify              bool
+	MaxDiskBytes                       int64 // 0: no bound
+	MemoryQueue                        bool  // nothing on disk
 }
 
 // Listen is one address to serve pages on. CertFile and KeyFile are set where that is done with TLS.

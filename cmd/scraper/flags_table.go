@@ -68,6 +68,7 @@ type lists struct {
 	bearerToken, bearerTokenFile              list
 	tlsCA, tlsClientCert, tlsClientKey        list
 	tlsServerName, tlsInsecure                list
+	maxDisk, noDiskQueue                      list
 	secretFlags, features                     list
 	logLevel, promLogLevel, format, logFormat string
 	configFile, promFile                      string
@@ -108,6 +109,8 @@ func newFlags(s *Settings, l *lists) []*flagDef {
 	}
 	l.tls.check = checkBool
 	l.tlsInsecure.check = checkBool
+	l.noDiskQueue.check = checkBool
+	l.maxDisk.check = checkSize
 	var flags []*flagDef
 	flags = append(flags, scrapeFlags(s, l)...)
 	flags = append(flags, remoteWriteFlags(s, l)...)
@@ -149,9 +152,17 @@ func remoteWriteFlags(s *Settings, l *lists) []*flagDef {
 		{name: "remoteWrite.url", family: ofVMAgent, group: group, arg: "URL", secret: true, value: &l.url,
 			help: "Where samples are pushed to by Prometheus' remote write. Each of several URLs receives everything. remote_write sections of the configuration add up with it. The flags below that are lists have one value for each URL, or one for all."},
 		{name: "remoteWrite.tmpDataPath", family: ofVMAgent, group: group, arg: "directory", def: vmagentData, setting: "the data path", value: stringValue{&s.DataPath},
-			help: "Directory for what is not sent yet. Scraper's queue lies in scraper-queue/ in it."},
+			help: "Directory for what is not sent yet. Scraper's queue lies in scraper-queue/ in it. No two agents may have the same."},
 		{name: "storage.agent.path", family: ofPrometheus, group: group, arg: "directory", def: prometheusData, setting: "the data path", value: stringValue{&s.DataPath},
 			help: "As -remoteWrite.tmpDataPath."},
+		{name: "remoteWrite.maxDiskUsagePerURL", family: ofVMAgent, group: group, perURL: true, arg: "size", def: "0", value: &l.maxDisk,
+			help: "Most bytes of the files of one URL's queue; beyond it the oldest samples are dropped, and counted. 0 means what the disk has."},
+		{name: "remoteWrite.maxBlockAge", family: ofScraper, group: group, arg: "duration", value: optionalDuration{&s.MaxBlockAge},
+			help: "Age at which samples that could not be sent are dropped, and counted. 0 means never."},
+		{name: "remoteWrite.disableOnDiskQueue", family: ofVMAgent, group: group, perURL: true, value: &l.noDiskQueue,
+			help: "Keep what is not sent in memory alone. It is lost when the process ends."},
+		{name: "remoteWrite.keepDanglingQueues", family: ofVMAgent, group: group, value: boolValue{&s.KeepDanglingQueues},
+			help: "Keep the queues of URLs which are configured no more. Else they are removed at a start when they are empty, or have not been written to for a day."},
 		{name: "remoteWrite.flushInterval", family: ofVMAgent, group: group, arg: "duration", value: durationValue{&s.FlushInterval},
 			help: "How long a sample waits at most for its request to fill. A killed agent loses no more than that."},
 		{name: "remoteWrite.maxBlockSize", family: ofVMAgent, group: group, arg: "size", value: sizeValue{&s.MaxBlockBytes, 1 << 10},

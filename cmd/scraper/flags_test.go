@@ -157,6 +157,21 @@ func TestSyntax(t *testing.T) {
 		{vm + "-promscrape.dialect=prometheus", func(s *Settings) any { return s.Listen[0].Addr }, ":8429"},
 		{vm + "-promscrape.dialect=prometheus", func(s *Settings) any { return s.EnableLifecycle }, true},
 
+		{vm + "-remoteWrite.url=http://a/,http://b/ -remoteWrite.maxDiskUsagePerURL=1GiB,2GB",
+			func(s *Settings) any {
+				return []int64{s.RemoteWrite[0].MaxDiskBytes, s.RemoteWrite[1].MaxDiskBytes, s.MaxDiskBytes}
+			}, []int64{1 << 30, 2e9, 0}},
+		{vm + "-remoteWrite.url=http://a/ -remoteWrite.maxDiskUsagePerURL=1GiB", func(s *Settings) any { return []int64{s.RemoteWrite[0].MaxDiskBytes, s.MaxDiskBytes} }, []int64{1 << 30, 1 << 30}},
+		{vm + "-remoteWrite.url=http://a/ -remoteWrite.disableOnDiskQueue", func(s *Settings) any { return []bool{s.RemoteWrite[0].MemoryQueue, s.MemoryQueue} }, []bool{true, true}},
+		{vm + "-remoteWrite.url=http://a/,http://b/ -remoteWrite.disableOnDiskQueue=false,true",
+			func(s *Settings) any {
+				return []bool{s.RemoteWrite[0].MemoryQueue, s.RemoteWrite[1].MemoryQueue, s.MemoryQueue}
+			}, []bool{false, true, false}},
+		{vm + "-remoteWrite.maxBlockAge=3d", func(s *Settings) any { return s.MaxBlockAge }, 72 * time.Hour},
+		{vm + "-remoteWrite.maxBlockAge=0", func(s *Settings) any { return s.MaxBlockAge }, time.Duration(0)},
+		{vm + "-remoteWrite.keepDanglingQueues", func(s *Settings) any { return s.KeepDanglingQueues }, true},
+		{"queue verify data", func(s *Settings) any { return []string{s.Command, s.QueueVerb, s.QueueDir} }, []string{"queue", "verify", "data"}},
+
 		{"demo", func(s *Settings) any { return s.Command }, "demo"},
 		{"demo -httpListenAddr=:1", func(s *Settings) any { return s.Listen }, []Listen{{Addr: ":1"}}},
 		{"demo", func(s *Settings) any { return s.Listen }, []Listen{{Addr: ":8429"}}},
@@ -181,7 +196,9 @@ func TestUsageErrors(t *testing.T) {
 	tests := []struct{ line, want string }{
 		{"", "-promscrape.config or --config.file is required"},
 		{"-promscrape.config=f --config.file=g", "both given"},
-		{"queue", `unknown command "queue"`},
+		{"queue", "want scraper queue inspect DIR"},
+		{"queue inspect", "want scraper queue inspect DIR"},
+		{"queue repair x", "want scraper queue inspect DIR"},
 		{"relabel x", `unknown command "relabel"`},
 		{"demo -promscrape.config=f", "-promscrape.config is no flag of scraper demo"},
 		{"demo -http.connTimeout=1s", "-http.connTimeout is no flag of scraper demo"},

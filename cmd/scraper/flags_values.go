@@ -68,6 +68,19 @@ func (v sizeValue) set(text string) error {
 
 func (v sizeValue) text() string { return formatSize(*v.p) }
 
+// optionalDuration is a duration; zero means none.
+type optionalDuration struct{ p *time.Duration }
+
+func (v optionalDuration) set(text string) error {
+	d, err := parseDuration(text)
+	if err == nil {
+		*v.p = d
+	}
+	return err
+}
+
+func (v optionalDuration) text() string { return formatDuration(*v.p) }
+
 // durationValue is a duration above zero.
 type durationValue struct{ p *time.Duration }
 
@@ -179,6 +192,24 @@ func (l *list) durationAt(i int, def time.Duration) time.Duration {
 		return d
 	}
 	return def
+}
+
+// sizeAt is at for a list of sizes. Missing and empty items are 0.
+func (l *list) sizeAt(i int) int64 {
+	n, err := parseSize(l.at(i))
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+// checkSize is for list.check, as those below.
+func checkSize(item string) error {
+	if item == "" {
+		return nil
+	}
+	_, err := parseSize(item)
+	return err
 }
 
 // checkBool and checkDuration are for list.check. An empty item stands for the default.

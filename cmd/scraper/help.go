@@ -14,6 +14,7 @@ const helpHead = `Scraper scrapes metrics and pushes them over Prometheus remote
   scraper -promscrape.config=FILE -remoteWrite.url=URL   as vmagent is started
   scraper --config.file=FILE                             as Prometheus --agent is
   scraper demo                                           to see it work
+  scraper queue inspect|verify DIR                       what waits in a data path
 
 Flags of either may be mixed. Those of vmagent take one dash or two; booleans are
 set by their name, or by -name=true. Those of Prometheus take two dashes, and

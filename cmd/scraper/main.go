@@ -57,6 +57,9 @@ func run(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprint(stdout, versionText(version))
 		return exitOK
 	}
+	if s.Command == "queue" {
+		return runQueueCommand(s, stdout, stderr)
+	}
 	log := newLogger(s, stderr)
 	for _, w := range warnings {
 		log.Warn("command line", "warning", w)
@@ -147,6 +150,9 @@ func serve(s *Settings, log *slog.Logger, stdout io.Writer) error {
 	}
 	if err := a.reload(); err != nil {
 		return err
+	}
+	if queueDir(s) != "" {
+		tellOfPeers(s, log)
 	}
 	log.Info("started", "version", version, "dialect", s.Dialect.String(), "why", s.DialectWhy, "listen", a.addresses())
 

@@ -71,7 +71,7 @@ func destinations(s *Settings, cfg *config.Config, extra []remotewrite.Destinati
 	var dests []remotewrite.Destination
 	urls := make(map[string]bool)
 	for i := range s.RemoteWrite {
-		d := fromFlags(&s.RemoteWrite[i])
+		d := fromFlags(s, &s.RemoteWrite[i])
 		urls[d.URL] = true
 		dests = append(dests, d)
 	}
@@ -79,7 +79,9 @@ func destinations(s *Settings, cfg *config.Config, extra []remotewrite.Destinati
 		if urls[rw.URL] {
 			return nil, fmt.Errorf("remote_write number %d (line %d) has the same URL as a -remoteWrite.url; give it in one place", i+1, rw.Line)
 		}
-		dests = append(dests, remotewrite.FromConfig(rw))
+		d := remotewrite.FromConfig(rw)
+		d.MaxDiskBytes, d.MaxBlockAge, d.DisableDiskQueue = s.MaxDiskBytes, s.MaxBlockAge, s.MemoryQueue
+		dests = append(dests, d)
 	}
 	dests = append(dests, extra...)
 	if len(dests) == 0 && s.Dialect == config.VMAgent {
@@ -89,7 +91,7 @@ func destinations(s *Settings, cfg *config.Config, extra []remotewrite.Destinati
 }
 
 // fromFlags is the destination that one -remoteWrite.url and its options describe.
-func fromFlags(u *RemoteWriteURL) remotewrite.Destination {
+func fromFlags(s *Settings, u *RemoteWriteURL) remotewrite.Destination {
 	http := remotewrite.DefaultHTTP()
 	if u.Username != "" || u.Password != "" || u.PasswordFile != "" {
 		http.BasicAuth = &commoncfg.BasicAuth{Username: u.Username, Password: commoncfg.Secret(u.Password), PasswordFile: u.PasswordFile}
@@ -105,5 +107,6 @@ func fromFlags(u *RemoteWriteURL) remotewrite.Destination {
 	}
 	return remotewrite.Destination{
 		URL: u.URL, Headers: u.Headers, HTTP: http, Timeout: u.SendTimeout, RetryMin: u.RetryMin, RetryMax: u.RetryMax,
+		MaxDiskBytes: u.MaxDiskBytes, MaxBlockAge: s.MaxBlockAge, DisableDiskQueue: u.MemoryQueue,
 	}
 }
