@@ -35,7 +35,8 @@ func (t *table) commit(b *batch.Batch) {
 	if t.steady() {
 		t.runs = t.runs[:0]
 		t.ownTime, t.lasts = nil, nil
-		t.shuffled, t.raw = false, nil
+		t.shuffled = false
+		t.dropRaw()
 		return
 	}
 	t.reorder()
@@ -58,8 +59,7 @@ func (t *table) reorder() {
 	}
 	t.shuffled = t.lost
 	t.relearn = false
-	t.released += t.raw.bytes()
-	t.raw = nil // entries have moved
+	t.dropRaw() // entries have moved
 	t.begin()
 	t.runs = nil
 	if t.sets.Wasteful() {
@@ -155,6 +155,7 @@ func (t *table) heir(i uint32) uint32 {
 
 // compact gives back what removed label sets took.
 func (t *table) compact() {
+	t.released += t.sets.Bytes()
 	c := t.sets.Compact()
 	for i, id := range t.pinned {
 		t.pinned[i] = c.Move(id, false)

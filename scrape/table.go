@@ -162,7 +162,7 @@ func (t *table) find(n int, hash uint64) (i uint32, known, again bool) {
 		t.raw = t.indexTexts()
 	}
 	last := uint32(0)
-	for pos, ok := t.raw.first(hash); ok; pos, ok = t.raw.following(pos) {
+	for pos, ok := t.raw.first(hash); ok; pos, ok = t.raw.following(pos, hash) {
 		i := t.raw.at(pos)
 		if e := t.entries.At(i); e.hash == hash && e.meta>>lengthShift == length {
 			if !t.isSeen(i) {
@@ -180,7 +180,7 @@ func (t *table) indexTexts() *index {
 	for i := range t.base {
 		e, repeats := t.entries.At(i), 0
 		if e.meta&(entryAlias|entryDropped) != 0 { // all others are different series
-			for pos, ok := x.first(e.hash); ok && repeats < maxRepeats; pos, ok = x.following(pos) {
+			for pos, ok := x.first(e.hash); ok && repeats < maxRepeats; pos, ok = x.following(pos, e.hash) {
 				if t.entries.At(x.at(pos)).hash == e.hash {
 					repeats++
 				}
@@ -264,7 +264,7 @@ func (t *table) identify(set labelset.ID, timed bool) (primary uint32, found boo
 	}
 	rec := t.sets.Record(set)
 	hash := maphash.Bytes(t.seed, rec)
-	for pos, ok := t.ident.first(hash); ok; pos, ok = t.ident.following(pos) {
+	for pos, ok := t.ident.first(hash); ok; pos, ok = t.ident.following(pos, hash) {
 		i := t.ident.at(pos)
 		if string(t.sets.Record(labelset.ID(t.entries.At(i).set))) == string(rec) {
 			t.sets.Remove(set, timed)
@@ -385,18 +385,26 @@ func (t *table) abort() {
 			t.sets.Remove(labelset.ID(e.set), e.meta&entryTimed != 0)
 		}
 	}
+	t.released += int64(t.entries.Cap()) * entryBytes
 	t.entries.Truncate(int(t.base))
+	t.entries.Trim()
+	t.released -= int64(t.entries.Cap()) * entryBytes
 	t.begin()
 	if !t.shuffled {
-		t.raw = nil
+		t.dropRaw()
 	}
 	t.runs = nil
-	t.entries.Trim()
 	if t.sets.Wasteful() {
 		t.compact()
 	} else {
 		t.sets.Settle()
 	}
+}
+
+// dropRaw forgets the index by text.
+func (t *table) dropRaw() {
+	t.released += t.raw.bytes()
+	t.raw = nil
 }
 
 // forget drops all series, and keeps what is pinned. Call it outside of a transaction.
@@ -406,9 +414,11 @@ func (t *table) forget() {
 			t.sets.Remove(labelset.ID(e.set), e.meta&entryTimed != 0)
 		}
 	}
+	t.released += int64(t.entries.Cap()) * entryBytes
 	t.entries.Reset()
 	t.aliases = 0
-	t.raw, t.shuffled, t.relearn = nil, false, false
+	t.dropRaw()
+	t.shuffled, t.relearn = false, false
 	t.begin()
 	t.runs = nil
 	t.compact()
