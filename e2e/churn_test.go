@@ -51,7 +51,7 @@ func (a *agent) wantBack(t *testing.T, what string, targets int, before resource
 			return now
 		}
 		if time.Now().After(deadline) {
-			t.Errorf("%s: the agent holds %v, want what it held before: %v", what, now, before)
+			tooSlow(t, "%s: the agent holds %v, want what it held before: %v", what, now, before)
 			return now
 		}
 	}
@@ -82,7 +82,7 @@ scrape_configs:
   file_sd_configs: [{files: [%q]}]
   metric_relabel_configs: [{source_labels: [series], regex: 'none-%d', action: drop}]
 - job_name: of-variant-%d
-  scrape_interval: 1h
+  scrape_interval: 1y
   static_configs: [{targets: ['127.0.0.1:1']}]
 `, list, i, i%3) + others.job("steady", "", steady...)
 	}
@@ -142,6 +142,7 @@ scrape_configs:
 	want := uint64((cycles + 1) * targets * (series + len(automatic("vmagent"))))
 	s.wait(t, fmt.Sprintf("%d markers", want), patience, func() bool { return s.Totals().StaleMarkers >= want })
 	a.terminate(t)
+	wantUp(t, s, append(all, steady...)...)
 	if got := s.Totals().StaleMarkers; got != want {
 		t.Errorf("%d staleness markers arrived, want %d: one for each series each time", got, want)
 	}

@@ -61,6 +61,8 @@ func TestTerminate(t *testing.T) {
 	}
 	took := time.Since(asked)
 
+	wantUp(t, s, whole...)
+
 	// What is on its way through the kernel is nobody's yet.
 	const onItsWay = 100 * time.Millisecond
 	complete, delivered := 0, 0
@@ -77,7 +79,7 @@ func TestTerminate(t *testing.T) {
 			n = len(got[0].Samples)
 		}
 		if n < want {
-			t.Errorf("%s: scrapes up to %d are delivered, want %d, which was complete before the signal", x.name, n, want)
+			tooSlow(t, "%s: scrapes up to %d are delivered, want %d, which was complete before the signal", x.name, n, want)
 		}
 		wantCounted(t, s, x, series, n) // none in part
 		complete, delivered = complete+want, delivered+n
@@ -225,6 +227,7 @@ func TestOutage(t *testing.T) {
 	freeze(t, a, conf, all...)
 	wantAll(t, s, series, all...)
 	a.terminate(t)
+	wantUp(t, s, all...)
 	for _, x := range all {
 		wantCounted(t, s, x, series, x.count())
 	}
@@ -245,6 +248,7 @@ func wantAll(t testing.TB, s *sink, series int, targets ...*target) {
 	}
 	s.wait(t, fmt.Sprintf("%d samples", want), patience, func() bool { return s.Totals().Samples >= want })
 	if got := s.Totals().Samples; got != want {
+		wantUp(t, s, targets...)
 		t.Errorf("the receiver has %d samples, want %d", got, want)
 	}
 }
@@ -342,10 +346,11 @@ func TestDestinationsAreIsolated(t *testing.T) {
 		}
 	}
 	if worst > late {
-		t.Errorf("the newest sample of some target was %v old at the good receiver, want at most %v", worst, late)
+		tooSlow(t, "the newest sample of some target was %v old at the good receiver, want at most %v", worst, late)
 	}
 	freeze(t, a, conf, all...)
 	wantAll(t, good, series, all...)
+	wantUp(t, good, all...)
 	for _, x := range all {
 		wantCounted(t, good, x, series, x.count())
 	}

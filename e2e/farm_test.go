@@ -263,3 +263,21 @@ func freeze(t testing.TB, a *agent, conf string, targets ...*target) {
 		return !slices.ContainsFunc(targets, func(t *target) bool { return !t.idle() })
 	})
 }
+
+// wantUp wants that no scrape of the targets failed.
+func wantUp(t testing.TB, s *sink, targets ...*target) {
+	t.Helper()
+	failed := 0
+	for _, x := range targets {
+		for _, up := range s.Series(map[string]string{"__name__": "up", "instance": x.name}) {
+			for _, v := range up.Samples {
+				if v.Value != 1 && !v.IsStale() {
+					failed++
+				}
+			}
+		}
+	}
+	if failed > 0 {
+		tooSlow(t, "%d scrapes failed, though all were answered", failed)
+	}
+}

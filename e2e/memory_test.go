@@ -102,7 +102,10 @@ func TestMemoryOfOneLargeTarget(t *testing.T) {
 	m := a.metrics(t)
 	freeze(t, a, conf, x)
 	want := uint64(x.count()) * per
-	s.wait(t, fmt.Sprintf("%d samples", want), patience, func() bool { return s.Totals().Samples >= want })
+	s.wait(t, fmt.Sprintf("%d samples", want), 2*patience, func() bool { return s.Totals().Samples >= want })
+	if m := a.metrics(t); m[`scraper_scrape_scrapes_total{result="down"}`] > 0 {
+		tooSlow(t, "scrapes failed: %s", tail(a.stderr.String()))
+	}
 	if got := s.Totals(); got.Samples != want || got.StaleMarkers != 0 {
 		t.Errorf("the receiver got %d samples and %d markers of %d scrapes, want %d and none", got.Samples, got.StaleMarkers, x.count(), want)
 	}

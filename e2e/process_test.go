@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -240,6 +241,17 @@ func fetch(t testing.TB, method, url string) (status int, text string) {
 		t.Fatalf("%s %s: %v", method, url, err)
 	}
 	return status, text
+}
+
+// tooSlow reports what a test found that a machine without time to spare does too: scrapes which time out. There the test
+// is skipped; elsewhere it is a failure.
+func tooSlow(t testing.TB, format string, args ...any) {
+	t.Helper()
+	text, err := os.ReadFile("/proc/loadavg")
+	if load, perr := strconv.ParseFloat(strings.Fields(string(text) + " 0")[0], 64); err == nil && perr == nil && load > 2*float64(runtime.NumCPU()) {
+		t.Skipf("the machine is too busy to tell (load %v, %d CPUs): "+format, append([]any{load, runtime.NumCPU()}, args...)...)
+	}
+	t.Errorf(format, args...)
 }
 
 // waitFor waits until cond holds.

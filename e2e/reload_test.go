@@ -59,6 +59,7 @@ func TestReloadTouchesOnlyWhatDiffers(t *testing.T) {
 	freeze(t, a, conf, append(kept, changed...)...)
 	a.terminate(t)
 
+	wantUp(t, s, kept...)
 	for _, x := range kept {
 		if got := x.connections(); len(got) != 1 {
 			t.Errorf("%s was asked over %d connections, want one", x.name, len(got))
@@ -91,11 +92,8 @@ func wantSchedule(t *testing.T, up receiver.Series, interval time.Duration) {
 	for i, x := range up.Samples {
 		want := first + int64(i)*interval.Milliseconds()
 		if d := x.TimestampMillis - want; d < -busy || d > busy {
-			t.Errorf("%s: sample %d is at %+d ms, want it at the %d. interval of %v", up, i, x.TimestampMillis-first, i, interval)
+			tooSlow(t, "%s: sample %d is at %+d ms, want it at the %d. interval of %v", up, i, x.TimestampMillis-first, i, interval)
 			return
-		}
-		if x.Value != 1 {
-			t.Errorf("%s: sample %d is %v, want 1", up, i, x.Value)
 		}
 	}
 }
@@ -141,6 +139,7 @@ func TestReloadOfDestinations(t *testing.T) {
 	}
 	stays.wait(t, fmt.Sprintf("%d samples", want), patience, func() bool { return stays.Totals().Samples >= want })
 	a.terminate(t)
+	wantUp(t, stays, all...)
 	for _, x := range all {
 		wantCounted(t, stays, x, series, x.count())
 	}
