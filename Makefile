@@ -34,7 +34,7 @@ build: ## one static binary, ./scraper
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o scraper ./cmd/scraper
 
 .PHONY: test
-test: format vet unit checked conformance e2e staticcheck ## everything that must pass
+test: format vet unit checked conformance bench-test e2e staticcheck ## everything that must pass
 
 .PHONY: format
 format:
@@ -98,6 +98,22 @@ fuzz: ## each fuzz target, FUZZ_RUNS inputs
 bench-unit: ## benchmarks of the packages; compare two runs with benchstat
 	@set -o pipefail; $(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCH_TIME) -count $(BENCH_COUNT) $(PACKAGES) | tee bench-unit.out
 	$(GO) run $(BENCHSTAT) bench-unit.out
+
+# Flags of the benchmark: BENCH_FLAGS='-scenario steady -floor'. `cd bench && go run . -help` tells all.
+BENCH_FLAGS ?=
+
+.PHONY: bench
+bench: ## whole agents beside their peers, half an hour: bench/RESULTS.md
+	cd bench && $(GO) run . -results RESULTS.md $(BENCH_FLAGS)
+
+.PHONY: bench-peers
+bench-peers: ## installs Debian's vmagent and prometheus
+	@e2e/install.sh
+	@for p in vmagent prometheus; do command -v $$p >/dev/null || echo "there is no $$p: make bench goes without it"; done
+
+.PHONY: bench-test
+bench-test: ## tests of the benchmark, in a module of its own
+	cd bench && $(GO) vet ./... && $(GO) test -timeout 3m ./...
 
 .PHONY: clean
 clean:

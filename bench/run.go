@@ -252,8 +252,11 @@ func (m *measurement) run(ctx context.Context) error {
 	m.farm.Hold()
 	m.finish(ctx)
 	m.res.StopSeconds = m.process.Stop(grace).Seconds()
-	if counts := m.sink.Counts(); counts.Refused > 0 {
-		m.note("refused", fmt.Sprintf("%d requests refused", counts.Refused))
+	if n := m.sink.Counts().Refused; n > 0 {
+		m.noteNumber("refused", int64(n), "pushes refused")
+	}
+	if n := m.farm.Refused(); n > 0 {
+		m.noteNumber("refused scrapes", n, "scrapes refused (path or token)")
 	}
 	m.res.Log = m.process.Log()
 	return nil
@@ -298,18 +301,22 @@ func (m *measurement) evaluateMemory(from, to time.Time) {
 	r := &m.res
 	r.Timeline, r.Marks = m.samples.timeline(m.res.Started)
 	r.AnonAvg, r.AnonPeak, r.WorkingSetAvg, r.WorkingSetPeak = m.samples.between(from, to)
-	if at := m.sink.First(); !at.IsZero() {
-		r.FirstSampleSeconds = at.Sub(m.res.Started).Seconds()
-	}
+	m.noteFirst()
 	r.Connections = m.farm.Connections()
+}
+
+// noteFirst remembers when the first sample after the start had arrived.
+func (m *measurement) noteFirst() {
+	if at := m.sink.First(); !at.IsZero() && m.res.FirstSampleSeconds == 0 {
+		m.res.FirstSampleSeconds = at.Sub(m.res.Started).Seconds()
+	}
 }
 
 // finish waits until everything which was served has arrived, for a bounded time, and counts what is missing.
 func (m *measurement) finish(ctx context.Context) {
 	limit := m.scenario.drain
 	if limit == 0 {
-		// Prometheus sends the rest of a batch after 5 s.
-		limit = max(m.scenario.interval, 5*time.Second) + 6*time.Second
+		limit = 30 * time.Second // Prometheus sends the rest of a batch after 5 s, if it has no backlog
 	}
 	begun := time.Now()
 	var last, judged uint64
@@ -321,7 +328,7 @@ func (m *measurement) finish(ctx context.Context) {
 		}
 		if time.Since(quiet) > time.Second && judged != n {
 			judged = n
-			if m.judge(); !m.scenario.perSeries || m.res.Check.Missing == 0 {
+			if m.judge(); m.res.Check.Missing == 0 {
 				break
 			}
 		}
@@ -336,7 +343,7 @@ func (m *measurement) finish(ctx context.Context) {
 
 // judge compares the counts of all series with what was served.
 func (m *measurement) judge() {
-	if !m.scenario.perSeries {
+	if !m.scenario.perSeries || m.agent.Kind == agent.FloorDiscard {
 		return
 	}
 	var labels []receiver.Label
@@ -348,9 +355,12 @@ func (m *measurement) judge() {
 				continue
 			}
 			served, _ := t.Served()
+			added := []receiver.Label{{Name: "job", Value: "load"}, {Name: "instance", Value: t.Address()}}
+			for name, value := range labelsOf(t) {
+				added = append(added, receiver.Label{Name: name, Value: value})
+			}
 			text.Lines(func(series []byte) bool {
-				labels = sink.AppendLabels(labels[:0], series)
-				labels = append(labels, receiver.Label{Name: "job", Value: "load"}, receiver.Label{Name: "instance", Value: t.Address()})
+				labels = append(sink.AppendLabels(labels[:0], series), added...)
 				yield(labels, served)
 				return true
 			})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"scraper/bench/agent"
@@ -152,19 +153,20 @@ func (m *measurement) addPlain(ctx context.Context, n, from int, text body.Plain
 
 // plainJob is a job which scrapes the targets without any rule.
 func (m *measurement) plainJob(name string, targets []*farm.Target) agent.Job {
-	j := agent.Job{Name: name, Interval: m.scenario.interval, HonorTimes: true, Groups: []agent.Group{{Targets: addresses(targets)}}}
+	j := agent.Job{Name: name, Interval: m.scenario.interval, HonorTimes: true, Groups: []agent.Group{}}
+	for _, t := range targets {
+		j.Groups = append(j.Groups, agent.Group{Targets: []string{t.Address()}, Labels: labelsOf(t)})
+	}
 	if len(targets) > 0 && targets[0].TLS {
 		j.TLS, j.Token = true, m.token
 	}
 	return j
 }
 
-func addresses(targets []*farm.Target) []string {
-	all := make([]string, len(targets))
-	for i, t := range targets {
-		all[i] = t.Address()
-	}
-	return all
+// labelsOf are the labels which discovery would give the target, and which agents add to its series.
+func labelsOf(t *farm.Target) map[string]string {
+	host, _, _ := strings.Cut(t.Address(), ":")
+	return map[string]string{"cluster": "bench", "container": "server", "namespace": "production", "node": "ip-" + host, "service": "orders-" + host}
 }
 
 // blackholes spreads those which never answer, and those which hardly do, among the others.
@@ -196,7 +198,7 @@ func beforeBurst(ctx context.Context, m *measurement) error {
 		return err
 	}
 	later := m.plainJob("burst", nil)
-	later.Groups, later.Watched = nil, true
+	later.Watched = true
 	m.config.Jobs = append(m.config.Jobs, m.plainJob("load", targets), later)
 	return nil
 }
@@ -279,6 +281,7 @@ func kill(ctx context.Context, m *measurement) error {
 		return err
 	}
 	m.mark("killed, and started again")
+	m.noteFirst()
 	m.sink.ForgetFirst()
 	if err := m.restart(); err != nil {
 		return err

@@ -48,7 +48,7 @@ func NewPlain(p Plain) *Text {
 		}
 		fmt.Fprintf(&b, `handler="/api/v1/%s/%d",method="%s",`, nouns[n%len(nouns)], n, methods[n/len(codes)%len(methods)])
 		if p.Wide {
-			fmt.Fprintf(&b, `namespace="production",node="ip-10-0-%d-%d.eu-central-1.compute.internal",`, p.Target%250, n)
+			fmt.Fprintf(&b, `origin="ip-10-0-%d-%d.eu-central-1.compute.internal",partner="production",`, p.Target%250, n)
 		}
 		fmt.Fprintf(&b, `pod="%s"}`, pod)
 		every := uint8(0)

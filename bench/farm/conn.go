@@ -89,9 +89,11 @@ func (s *server) answer(c net.Conn, req request, at time.Time) bool {
 	t := s.paths[req.path]
 	switch {
 	case t == nil:
+		s.farm.refused.Add(1)
 		_, err := c.Write([]byte("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"))
 		return err == nil
 	case !req.token:
+		s.farm.refused.Add(1)
 		_, err := c.Write([]byte("HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n"))
 		return err == nil
 	}

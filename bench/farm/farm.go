@@ -46,6 +46,7 @@ type Farm struct {
 
 	holding  atomic.Bool
 	accepted atomic.Int64 // connections
+	refused  atomic.Int64 // requests
 
 	mu      sync.Mutex
 	next    int                    // the next address
@@ -204,6 +205,9 @@ func (f *Farm) Targets() []*Target {
 
 // Connections is how many connections were accepted so far.
 func (f *Farm) Connections() int64 { return f.accepted.Load() }
+
+// Refused is how many requests asked for what there is not, or came without the token.
+func (f *Farm) Refused() int64 { return f.refused.Load() }
 
 // Served sums up what all targets served.
 func (f *Farm) Served() (scrapes int, samples int64) {

@@ -132,6 +132,9 @@ func TestNegotiation(t *testing.T) {
 	if resp, _ := get(t, client, "http://"+target.Address()+"/nothing"); resp.StatusCode != http.StatusNotFound {
 		t.Errorf("status = %d, want 404", resp.StatusCode)
 	}
+	if got := f.Refused(); got != 1 {
+		t.Errorf("Refused() = %d, want 1", got)
+	}
 }
 
 func TestTLSWithToken(t *testing.T) {

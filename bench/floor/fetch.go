@@ -21,18 +21,19 @@ type target struct {
 	tls       bool
 	interval  time.Duration
 	request   []byte
+	labels    map[string]string // of its group
 
 	mu    sync.Mutex // one scrape at a time
 	conn  net.Conn
 	learn learnt
 }
 
-func newTarget(job, addr, path string, secure bool, token string, interval time.Duration) *target {
+func newTarget(job, addr, path string, secure bool, token string, interval time.Duration, labels map[string]string) *target {
 	request := "GET " + path + " HTTP/1.1\r\nHost: " + addr + "\r\nAccept-Encoding: gzip\r\n"
 	if token != "" {
 		request += "Authorization: Bearer " + token + "\r\n"
 	}
-	return &target{job: job, addr: addr, tls: secure, interval: interval, request: []byte(request + "\r\n")}
+	return &target{job: job, addr: addr, tls: secure, interval: interval, request: []byte(request + "\r\n"), labels: labels}
 }
 
 var (

@@ -43,7 +43,8 @@ type config struct {
 }
 
 type group struct {
-	Targets []string `json:"targets"`
+	Targets []string          `json:"targets"`
+	Labels  map[string]string `json:"labels"`
 }
 
 func main() {
@@ -115,7 +116,7 @@ func load(file string) (targets []*target, token string, err error) {
 				if path == "" {
 					path = "/metrics"
 				}
-				targets = append(targets, newTarget(j.Name, addr, path, j.Scheme == "https", j.Auth.Credentials, interval))
+				targets = append(targets, newTarget(j.Name, addr, path, j.Scheme == "https", j.Auth.Credentials, interval, g.Labels))
 			}
 		}
 	}

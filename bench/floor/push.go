@@ -75,6 +75,11 @@ func (l *learnt) learn(line []byte, t *target) {
 	k := known{key: uint32(len(l.keys)), labels: uint32(len(l.labels))}
 	name, rest, _ := strings.Cut(string(line[:end]), "{")
 	pairs := [][2]string{{"__name__", name}, {"job", t.job}, {"instance", t.addr}}
+	for label, value := range t.labels {
+		if !strings.HasPrefix(label, "__") {
+			pairs = append(pairs, [2]string{label, value})
+		}
+	}
 	for rest = strings.TrimSuffix(rest, "}"); rest != ""; {
 		label, after, _ := strings.Cut(rest, `="`)
 		value, next, ok := strings.Cut(after, `"`)
