@@ -244,6 +244,8 @@ func (m *measurement) run(ctx context.Context) error {
 	case err == nil:
 		m.evaluate(before, after)
 	case m.scenario.memory > 0: // it died: that is a result
+		m.res.WindowSeconds = time.Since(before.at).Seconds()
+		m.res.Samples = int64(m.sink.Counts().Samples - before.counts.Samples)
 		m.evaluateMemory(before.at, time.Now())
 	default:
 		return m.dead(err)

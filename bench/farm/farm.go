@@ -191,8 +191,7 @@ func (f *Farm) Hold() {
 		close(f.hold)
 	}
 	for _, t := range f.Targets() {
-		t.mu.Lock() // an answer in flight holds it
-		t.mu.Unlock()
+		t.Served() // waits for an answer in flight
 	}
 }
 

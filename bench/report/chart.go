@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 
 	"github.com/go-analyze/charts"
@@ -21,13 +22,13 @@ const (
 // chartsOf writes the charts of one scenario into dir, and returns their names.
 func chartsOf(scenario string, results []Result, dir string) (names []string, err error) {
 	var agents []string
-	var cpu, memory []float64
+	var cpu, millicores, memory []float64
 	for _, r := range results {
 		if r.Error != "" {
 			continue
 		}
 		agents = append(agents, r.Agent)
-		cpu = append(cpu, r.CPUPerMillion)
+		cpu, millicores = append(cpu, r.CPUPerMillion), append(millicores, r.Millicores)
 		memory = append(memory, float64(r.AnonPeak)/(1<<20))
 	}
 	if len(agents) == 0 {
@@ -41,17 +42,11 @@ func chartsOf(scenario string, results []Result, dir string) (names []string, er
 		names = append(names, name)
 		return nil
 	}
-	if maxOf(cpu) > 0 {
-		err = write("cpu", bars(scenario+": CPU seconds per million samples", agents, cpu))
-	} else {
-		for i, r := range results {
-			if i < len(cpu) {
-				cpu[i] = r.Millicores
-			}
-		}
-		err = write("cpu", bars(scenario+": millicores", agents, cpu))
+	title := scenario + ": CPU seconds per million samples"
+	if slices.Contains(cpu, 0) { // an agent without a target, or one which only fetches
+		title, cpu = scenario+": millicores", millicores
 	}
-	if err != nil {
+	if err := write("cpu", bars(title, agents, cpu)); err != nil {
 		return nil, err
 	}
 	if err := write("memory", bars(scenario+": peak of resident anonymous memory, MiB", agents, memory)); err != nil {
@@ -144,11 +139,4 @@ func short(v float64) string {
 		return strconv.FormatFloat(v, 'f', 1, 64)
 	}
 	return strconv.FormatFloat(v, 'f', 2, 64)
-}
-
-func maxOf(values []float64) (m float64) {
-	for _, v := range values {
-		m = max(m, v)
-	}
-	return m
 }

@@ -178,7 +178,7 @@ same addresses.
 - **missing**, **doubles**: samples which were served and had not arrived at the end, or had arrived more often, counted
   for each series from the agent's start to its end. A scrape which was answered when the agent was killed counts as served.
 - **first**: from the start of the process until its first sample had arrived.
-- **floor-discard** only fetches, **floor-push** also copies and pushes; neither parses labels twice, relabels, or can lose its
-  endpoint. floor-push keeps all labels as text: its CPU is a floor, its memory is not.
+- **floor-discard** only fetches; **floor-push** also copies and pushes, without relabeling, staleness, queue or retry. It
+  keeps all labels as text: its CPU is a floor, its memory is not.
 - **others**: what everything else on the machine used meanwhile, in millicores; the kernel's work for all of them is in it.
 `
