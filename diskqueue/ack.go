@@ -60,7 +60,7 @@ func (q *Queue) appendAckLocked(slot int) error {
 	if err != nil {
 		return err
 	}
-	h := recHeader{typ: typeAck, slot: slot, seq: q.slots[slot].acked, payloadCRC: saltCRC(g.salt)}
+	h := recHeader{typ: typeAck, slot: slot, seq: q.slots[slot].acked, payloadCRC: payloadCRC(g.salt)}
 	return q.writeRecordLocked(g, &h, nil)
 }
 
@@ -69,6 +69,7 @@ func (q *Queue) appendAckLocked(slot int) error {
 type ackFile struct {
 	f   file  // nil if it could not be made
 	err error // then
+	buf [ackEntryBytes]byte
 }
 
 const (
@@ -130,7 +131,6 @@ func (a *ackFile) put(slot int, acked uint64) error {
 	if a.f == nil {
 		return a.err
 	}
-	var b [ackEntryBytes]byte
-	_, err := a.f.WriteAt(appendAckEntry(b[:0], slot, acked), int64(segHeaderBytes+slot*ackEntryBytes))
+	_, err := a.f.WriteAt(appendAckEntry(a.buf[:0], slot, acked), int64(segHeaderBytes+slot*ackEntryBytes))
 	return err
 }

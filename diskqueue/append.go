@@ -29,9 +29,25 @@ func (q *Queue) Append(b Block, payload ...[]byte) (seq uint64, err error) {
 	case n > maxBlockBytes:
 		return 0, fmt.Errorf("diskqueue: append: %w", ErrTooLarge)
 	}
+	for {
+		seq, err := q.appendLocked(b, n, payload)
+		if err == nil {
+			return seq, nil
+		}
+		if !IsFull(err) || len(q.spares) == 0 {
+			return 0, fmt.Errorf("diskqueue: append: %w", err)
+		}
+		// The room is better used for this.
+		q.removeLocked(q.spares[0])
+		q.spares = q.spares[1:]
+	}
+}
+
+// appendLocked writes a block whose payload has n bytes.
+func (q *Queue) appendLocked(b Block, n int, payload [][]byte) (seq uint64, err error) {
 	g, err := q.roomLocked(recHeaderBytes+int64(n), true)
 	if err != nil {
-		return 0, fmt.Errorf("diskqueue: append: %w", err)
+		return 0, err
 	}
 	h := recHeader{
 		typ: typeBlock, slot: b.Slot, length: n, payloadCRC: payloadCRC(g.salt, payload...), seq: q.nextSeq, samples: uint32(b.Samples),
@@ -39,7 +55,7 @@ func (q *Queue) Append(b Block, payload ...[]byte) (seq uint64, err error) {
 	}
 	at := g.end
 	if err := q.writeRecordLocked(g, &h, payload); err != nil {
-		return 0, fmt.Errorf("diskqueue: append: %w", err)
+		return 0, err
 	}
 	q.nextSeq++
 	q.addLocked(g, entryOf(&h, at))
@@ -72,9 +88,8 @@ func (q *Queue) writeRecordLocked(g *segment, h *recHeader, payload [][]byte) er
 		}
 		off += int64(len(p))
 	}
-	var b [recHeaderBytes]byte
-	putRecHeader(b[:], g.salt, h)
-	if _, err := g.f.WriteAt(b[:], g.end); err != nil {
+	putRecHeader(q.head[:], g.salt, h)
+	if _, err := g.f.WriteAt(q.head[:], g.end); err != nil {
 		q.cutLocked(g)
 		return err
 	}
@@ -175,14 +190,15 @@ func (q *Queue) footerBytes() int64 { return recHeaderBytes + int64(len(q.slots)
 
 // beginLocked gives the file of a segment a new life, as the open segment.
 func (q *Queue) beginLocked(old *segment) (*segment, error) {
+	salt := rand.Uint64()
 	g := &segment{
-		path: old.path, f: old.f, size: old.size, salt: rand.Uint64(), firstSeq: q.nextSeq, end: pageBytes,
+		path: old.path, f: old.f, size: old.size, salt: sumOf(salt), firstSeq: q.nextSeq, end: pageBytes,
 		slots: make([]summary, len(q.slots)), all: make([]summary, len(q.slots)), index: old.index[:0], loaded: true,
 	}
 	old.gone, old.f, old.index = true, nil, nil
 	err := q.openFileLocked(g)
 	if err == nil {
-		err = q.writeHeaderLocked(g)
+		err = q.writeHeaderLocked(g, salt)
 	}
 	if err != nil {
 		// What the file holds now is not known; the next start finds out.
@@ -201,13 +217,16 @@ func (q *Queue) beginLocked(old *segment) (*segment, error) {
 
 // writeHeaderLocked writes the first page, and the table of acknowledgements behind it, so that the segments before are not
 // needed for those.
-func (q *Queue) writeHeaderLocked(g *segment) error {
-	b := make([]byte, pageBytes, pageBytes+recHeaderBytes+8*len(q.slots))
-	h := appendSegHeader(nil, segHeader{salt: g.salt, firstSeq: g.firstSeq, slots: q.opts.Slots, table: len(q.slots), created: time.Now().UnixMilli()})
+func (q *Queue) writeHeaderLocked(g *segment, salt uint64) error {
+	if q.page == nil {
+		q.page = make([]byte, q.headBytes())
+	}
+	b := q.page[:pageBytes]
+	h := appendSegHeader(nil, segHeader{salt: salt, firstSeq: g.firstSeq, slots: q.opts.Slots, table: len(q.slots), created: time.Now().UnixMilli()})
 	copy(b, h)
 	copy(b[headerCopyAt:], h)
-	b = b[:pageBytes+recHeaderBytes]
-	b = appendTable(b, q.slots)
+	b = appendTable(b[:pageBytes+recHeaderBytes], q.slots)
+	q.page = b
 	table := b[pageBytes+recHeaderBytes:]
 	putRecHeader(b[pageBytes:], g.salt, &recHeader{typ: typeTable, length: len(table), payloadCRC: payloadCRC(g.salt, table)})
 	if _, err := g.f.WriteAt(b, 0); err != nil {

@@ -106,7 +106,7 @@ type recHeader struct {
 func (h *recHeader) end(off int64) int64 { return off + recHeaderBytes + int64(h.length) }
 
 // putRecHeader writes a header to dst, which has its length.
-func putRecHeader(dst []byte, salt uint64, h *recHeader) {
+func putRecHeader(dst []byte, salt saltSum, h *recHeader) {
 	copy(dst, recMagic)
 	dst[4], dst[5] = h.typ, formatVersion
 	le := binary.LittleEndian
@@ -121,17 +121,17 @@ func putRecHeader(dst []byte, salt uint64, h *recHeader) {
 	le.PutUint64(dst[40:], uint64(h.maxTime))
 	le.PutUint64(dst[48:], uint64(h.created))
 	le.PutUint32(dst[56:], h.rawBytes)
-	le.PutUint32(dst[60:], crc32.Update(saltCRC(salt), castagnoli(), dst[:60]))
+	le.PutUint32(dst[60:], crc32.Update(uint32(salt), castagnoli(), dst[:60]))
 }
 
 // parseRecHeader returns the header at the beginning of b, if there is one of this salt.
-func parseRecHeader(b []byte, salt uint64) (h recHeader, ok bool) {
+func parseRecHeader(b []byte, salt saltSum) (h recHeader, ok bool) {
 	le := binary.LittleEndian
 	if len(b) < recHeaderBytes || string(b[:4]) != recMagic || b[5] != formatVersion {
 		return h, false
 	}
 	b = b[:recHeaderBytes]
-	if crc32.Update(saltCRC(salt), castagnoli(), b[:60]) != le.Uint32(b[60:]) {
+	if crc32.Update(uint32(salt), castagnoli(), b[:60]) != le.Uint32(b[60:]) {
 		return h, false
 	}
 	h = recHeader{
@@ -145,16 +145,16 @@ func parseRecHeader(b []byte, salt uint64) (h recHeader, ok bool) {
 // castagnoli is the table of CRC-32C, which processors compute. The package makes it once.
 func castagnoli() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) }
 
-// saltCRC is what every checksum of a segment begins with.
-func saltCRC(salt uint64) uint32 {
-	var b [8]byte
-	binary.LittleEndian.PutUint64(b[:], salt)
-	return crc32.Update(0, castagnoli(), b[:])
+// saltSum is the checksum of a segment's salt, with which all its other checksums begin.
+type saltSum uint32
+
+func sumOf(salt uint64) saltSum {
+	return saltSum(crc32.Checksum(binary.LittleEndian.AppendUint64(nil, salt), castagnoli()))
 }
 
 // payloadCRC is the checksum of a payload in pieces.
-func payloadCRC(salt uint64, payload ...[]byte) uint32 {
-	crc := saltCRC(salt)
+func payloadCRC(salt saltSum, payload ...[]byte) uint32 {
+	crc := uint32(salt)
 	for _, p := range payload {
 		crc = crc32.Update(crc, castagnoli(), p)
 	}

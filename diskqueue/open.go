@@ -185,7 +185,7 @@ func (q *Queue) readSegments() ([]*reading, error) {
 		return strings.Compare(a.path, b.path)
 	})
 	segs = slices.CompactFunc(segs, func(a, b *reading) bool {
-		if a.salt != b.salt {
+		if a.header.salt != b.header.salt {
 			return false
 		}
 		q.setBad(b.segment) // a copy of the file before
@@ -212,7 +212,7 @@ func (q *Queue) readHead(path string) *reading {
 	h, ok := parseSegHeader(page[:n])
 	switch {
 	case ok && g.size >= pageBytes:
-		g.salt, g.firstSeq = h.salt, h.firstSeq
+		g.salt, g.firstSeq = sumOf(h.salt), h.firstSeq
 		for len(q.slots) < h.table {
 			q.slots = append(q.slots, slot{})
 		}

@@ -216,9 +216,11 @@ type Queue struct {
 	smallBytes int64  // of the files which are no segments
 	acks       *ackFile
 	ackErrors  uint64
-	dirDirty   bool   // files were made since the directory was synced
-	barrier    uint64 // records before it are of another number of slots; 0 if there are none
-	behind     int    // how many of them are pending
+	dirDirty   bool                 // files were made since the directory was synced
+	head       [recHeaderBytes]byte // what is being written
+	page       []byte               // so is this
+	barrier    uint64               // records before it are of another number of slots; 0 if there are none
+	behind     int                  // how many of them are pending
 
 	statMu sync.Mutex
 	stats  Stats

@@ -15,7 +15,7 @@ const windowBytes = 64 << 10
 // met again is passed over: the blocks of a segment are numbered one by one.
 type scanner struct {
 	f      file
-	salt   uint64
+	salt   saltSum
 	size   int64 // of the file
 	verify bool  // check the payloads of blocks, too
 
@@ -32,7 +32,7 @@ type scanner struct {
 	damagedSamples int64
 }
 
-func newScanner(f file, salt, firstSeq uint64, size int64) *scanner {
+func newScanner(f file, salt saltSum, firstSeq uint64, size int64) *scanner {
 	return &scanner{f: f, salt: salt, size: size, off: pageBytes, searched: segHeaderBytes, end: pageBytes, lastSeq: max(firstSeq, 1) - 1}
 }
 
@@ -74,7 +74,7 @@ func (s *scanner) next() (h recHeader, at int64, ok bool) {
 
 // check reports whether a payload is what was written.
 func (s *scanner) check(h *recHeader, at int64) bool {
-	crc := saltCRC(s.salt)
+	crc := uint32(s.salt)
 	if s.buf == nil {
 		s.buf = make([]byte, min(windowBytes, s.size))
 	}

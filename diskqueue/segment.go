@@ -12,7 +12,7 @@ import (
 type segment struct {
 	path     string
 	f        file // nil while it is closed
-	salt     uint64
+	salt     saltSum
 	firstSeq uint64
 	lastSeq  uint64
 	size     int64 // of the file; what is behind end is garbage

@@ -1,0 +1,393 @@
+package diskqueue
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// TestFullDisk fills a disk, from outside and by itself, at every number of bytes.
+func TestFullDisk(t *testing.T) {
+	for room := int64(100); room < 40<<10; room += 331 {
+		m := newMemFS()
+		m.room = room
+		var lost losses
+		o := Options{Dir: "q", Slots: 2, fs: m, OnLoss: lost.add, segmentBytes: pageBytes + 4<<10}
+		q, err := Open(o)
+		if err != nil {
+			t.Fatalf("room %d: Open() = %v", room, err)
+		}
+		pending := make([][]uint64, 2)
+		failed := 0
+		try := func(n uint64) {
+			slot := int(n % 2)
+			p := payload(n, 700)
+			if _, err := q.Append(block(slot, int(n)), p); err == nil {
+				pending[slot] = append(pending[slot], n)
+			} else if failed++; !IsFull(err) {
+				t.Fatalf("room %d: Append(%d) = %v, want a full disk", room, n, err)
+			}
+		}
+		settle := func(slot int) {
+			r, n, ok := take(t, q, slot)
+			if !ok || n != pending[slot][0] {
+				t.Fatalf("room %d: slot %d has block %d, %t, want %d", room, slot, n, ok, pending[slot][0])
+			}
+			_ = q.Ack(r) // the disk is full
+			pending[slot] = pending[slot][1:]
+		}
+		check := func() {
+			for slot := range pending {
+				if got := q.PendingOf(slot).Blocks; got != len(pending[slot]) {
+					t.Fatalf("room %d: %d blocks in slot %d, want %d", room, got, slot, len(pending[slot]))
+				}
+			}
+		}
+		n := uint64(0)
+		for range 60 {
+			n++
+			try(n)
+			check()
+			if n%5 == 0 && len(pending[0]) > 2 {
+				settle(0)
+			}
+		}
+		if failed == 0 {
+			t.Fatalf("room %d: the disk was never full", room)
+		}
+		// Killed, started on a disk that is still full, and given room again.
+		kill(q)
+		o.fs = m
+		q = mustOpen(t, o)
+		check()
+		for slot := range pending {
+			for len(pending[slot]) > 0 {
+				settle(slot)
+			}
+		}
+		m.room = 0
+		failed = 0
+		for range 20 {
+			n++
+			try(n)
+		}
+		if failed != 0 {
+			t.Fatalf("room %d: %d blocks were refused after there was room again", room, failed)
+		}
+		kill(q)
+		q = mustOpen(t, o)
+		check()
+		for slot := range pending {
+			if got := drain(t, q, slot); fmt.Sprint(got) != fmt.Sprint(pending[slot]) {
+				t.Fatalf("room %d: slot %d has %v, want %v", room, slot, got, pending[slot])
+			}
+		}
+		if len(lost.all) != 0 {
+			t.Fatalf("room %d: lost %+v", room, lost.all)
+		}
+		kill(q)
+	}
+}
+
+// TestFullDiskDropsOldest has no room for anything new until the oldest goes.
+func TestFullDiskDropsOldest(t *testing.T) {
+	m := newMemFS()
+	var lost losses
+	q := mustOpen(t, Options{Dir: "q", Slots: 1, fs: m, OnLoss: lost.add, segmentBytes: minSegmentBytes})
+	for i := uint64(1); i <= 30; i++ {
+		put(t, q, 0, i, 9<<10)
+	}
+	m.room = m.used()
+	p := payload(31, 9<<10)
+	for i := 0; ; i++ {
+		_, err := q.Append(block(0, 31), p)
+		if err == nil {
+			break
+		}
+		if !IsFull(err) || i > 1 || !q.DropOldest() {
+			t.Fatalf("try %d: Append = %v, and nothing to drop", i, err)
+		}
+	}
+	got := drain(t, q, 0)
+	if len(got)+lost.blocks(Full) != 31 || got[len(got)-1] != 31 || lost.blocks(Full) > 8 {
+		t.Errorf("%d blocks lost, and %v are there", lost.blocks(Full), got)
+	}
+}
+
+// TestDiskFails lets every write fail, for a while, and each kind of file at a start.
+func TestDiskFails(t *testing.T) {
+	for _, errno := range []error{syscall.EIO, syscall.EROFS, syscall.EDQUOT, syscall.ENOSPC} {
+		m := newMemFS()
+		o := Options{Dir: "q", Slots: 1, fs: m, segmentBytes: minSegmentBytes}
+		q := mustOpen(t, o)
+		for i := uint64(1); i <= 12; i++ {
+			put(t, q, 0, i, 9<<10)
+		}
+		m.fail(errno)
+		for range 3 {
+			if _, err := q.Append(block(0, 1), []byte("x")); !errors.Is(err, errno) {
+				t.Errorf("Append = %v, want %v", err, errno)
+			}
+		}
+		// What is on the disk can be sent all the same.
+		for want := uint64(1); want <= 3; want++ {
+			r, n, ok := take(t, q, 0)
+			if !ok || n != want {
+				t.Fatalf("%v: block %d, %t, want %d", errno, n, ok, want)
+			}
+			if err := q.Ack(r); !errors.Is(err, errno) || q.Stats().AckErrors != want {
+				t.Errorf("Ack = %v with %d errors counted, want %v and %d", err, q.Stats().AckErrors, errno, want)
+			}
+		}
+		if err := q.Sync(); err == nil {
+			t.Errorf("%v: Sync had nothing to say", errno)
+		}
+		m.fail(nil)
+		// The next acknowledgement says what those could not.
+		r, _, _ := take(t, q, 0)
+		ack(t, q, r)
+		put(t, q, 0, 13, 100)
+		kill(q)
+		q = mustOpen(t, o)
+		if got := drain(t, q, 0); fmt.Sprint(got) != "[5 6 7 8 9 10 11 12 13]" {
+			t.Errorf("%v: later there are %v", errno, got)
+		}
+		kill(q)
+
+		m.fail(errno)
+		if q, err := Open(o); err == nil { // it need not, but it must not panic
+			kill(q)
+		}
+		m.fail(nil)
+	}
+}
+
+// TestUnreadableDisk lets reads fail.
+func TestUnreadableDisk(t *testing.T) {
+	m := newMemFS()
+	var lost losses
+	o := Options{Dir: "q", Slots: 1, fs: m, OnLoss: lost.add, segmentBytes: minSegmentBytes}
+	q := mustOpen(t, o)
+	for i := uint64(1); i <= 30; i++ {
+		put(t, q, 0, i, 9<<10)
+	}
+	r, _, _ := take(t, q, 0)
+	m.rerr = syscall.EIO
+	if _, err := q.Read(nil, r); !errors.Is(err, syscall.EIO) || errors.Is(err, ErrDamaged) {
+		t.Errorf("Read = %v, want %v", err, syscall.EIO)
+	}
+	m.rerr = nil
+	if _, err := q.Read(nil, r); err != nil {
+		t.Errorf("Read = %v when the disk reads again", err)
+	}
+	kill(q)
+	m.rerr = syscall.EIO
+	if q, err := Open(o); err == nil {
+		if _, ok := q.Next(0); ok {
+			t.Error("a block comes from a disk which cannot be read")
+		}
+		kill(q)
+	}
+}
+
+// smallDisk mounts a file system of its own, which the test may fill. It skips where that is not allowed.
+func smallDisk(t *testing.T, bytes int64) string {
+	t.Helper()
+	if runtime.GOOS != "linux" || os.Getuid() != 0 {
+		t.Skip("needs root on Linux, to mount a small file system")
+	}
+	dir := t.TempDir()
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, fmt.Sprintf("size=%d", bytes)); err != nil {
+		t.Skipf("mounting a small file system is refused: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(dir, 0); err != nil {
+			_ = syscall.Unmount(dir, syscall.MNT_DETACH)
+		}
+	})
+	return dir
+}
+
+// fill takes all room of a disk, but for some bytes.
+func fill(t *testing.T, dir string, leave int64) (free func()) {
+	t.Helper()
+	path := filepath.Join(dir, "filler")
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := make([]byte, 64<<10)
+	size := int64(0)
+	for {
+		n, err := f.Write(b)
+		size += int64(n)
+		if err != nil {
+			break
+		}
+	}
+	if err := f.Truncate(max(0, size-leave)); err != nil {
+		t.Fatal(err)
+	}
+	_ = f.Close()
+	return func() {
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestRealFullDisk(t *testing.T) {
+	disk := smallDisk(t, 8<<20)
+	o := Options{Dir: filepath.Join(disk, "q"), Slots: 1}
+	q := mustOpen(t, o)
+	var want []uint64
+	n := uint64(0)
+	refused := 0
+	try := func(times int) {
+		for range times {
+			n++
+			_, err := q.Append(block(0, int(n)), payload(n, 50<<10))
+			switch {
+			case err == nil:
+				want = append(want, n)
+			case IsFull(err):
+				refused++
+			default:
+				t.Fatalf("Append(%d) = %v", n, err)
+			}
+		}
+	}
+	try(20)
+	free := fill(t, disk, 200<<10)
+	try(20)
+	if refused < 10 {
+		t.Fatalf("%d blocks refused by a full disk", refused)
+	}
+	kill(q)
+	q = mustOpen(t, o) // on a full disk
+	for range 5 {      // sending goes on
+		r, got, ok := take(t, q, 0)
+		if !ok || got != want[0] {
+			t.Fatalf("block %d, %t, want %d", got, ok, want[0])
+		}
+		ack(t, q, r)
+		want = want[1:]
+	}
+	kill(q)
+	q = mustOpen(t, o)
+	free()
+	refused = 0
+	try(20)
+	if refused != 0 {
+		t.Errorf("%d blocks refused after there was room again", refused)
+	}
+	try(200) // it fills the disk by itself
+	if refused == 0 {
+		t.Error("no block was refused")
+	}
+	if got := drain(t, q, 0); fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("there are %v, want %v", got, want)
+	}
+	refused = 0
+	try(50)
+	if refused != 0 {
+		t.Errorf("%d blocks refused after all was settled", refused)
+	}
+}
+
+func TestRealReadOnlyDisk(t *testing.T) {
+	disk := smallDisk(t, 8<<20)
+	o := Options{Dir: filepath.Join(disk, "q"), Slots: 1}
+	q := mustOpen(t, o)
+	for i := uint64(1); i <= 5; i++ {
+		put(t, q, 0, i, 1000)
+	}
+	// The kernel refuses while files are open for writing, so that this is what a start meets.
+	kill(q)
+	if err := syscall.Mount("", disk, "", syscall.MS_REMOUNT|syscall.MS_RDONLY, ""); err != nil {
+		t.Skipf("remounting is refused: %v", err)
+	}
+	if _, err := Open(o); !errors.Is(err, syscall.EROFS) {
+		t.Errorf("Open = %v, want %v", err, syscall.EROFS)
+	}
+	r, err := Inspect(o.Dir, true)
+	if err != nil || r.Pending.Blocks != 5 {
+		t.Errorf("Inspect has %+v, %v, want 5 blocks", r.Pending, err)
+	}
+	if err := syscall.Mount("", disk, "", syscall.MS_REMOUNT, ""); err != nil {
+		t.Fatal(err)
+	}
+	q = mustOpen(t, o)
+	put(t, q, 0, 6, 1000)
+	if got := drain(t, q, 0); fmt.Sprint(got) != "[1 2 3 4 5 6]" {
+		t.Errorf("there are %v", got)
+	}
+}
+
+// TestLargeBacklog starts with a backlog, and takes little time and memory for it.
+func TestLargeBacklog(t *testing.T) {
+	size := int64(64 << 20)
+	if *long {
+		size = 10 << 30
+	}
+	o := Options{Dir: t.TempDir(), Slots: 4}
+	q := mustOpen(t, o)
+	p := payload(1, 30<<10)
+	blocks := 0
+	for written := int64(0); written < size; written += int64(len(p)) {
+		if _, err := q.Append(block(blocks%4, 1), p); err != nil {
+			t.Fatal(err)
+		}
+		blocks++
+		if blocks%1000 == 0 {
+			if err := q.Sync(); err != nil { // so that files are closed, as in life
+				t.Fatal(err)
+			}
+		}
+	}
+	kill(q)
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	start := time.Now()
+	q = mustOpen(t, o)
+	took := time.Since(start)
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	st := q.Stats()
+	t.Logf("%d MiB, %d blocks, %d segments: start took %v, %d KiB of memory, counted %d KiB", size>>20, blocks, st.Segments, took,
+		(int64(after.HeapAlloc)-int64(before.HeapAlloc))>>10, st.MemoryBytes>>10)
+	if st.Blocks != blocks {
+		t.Errorf("%d blocks pending, want %d", st.Blocks, blocks)
+	}
+	if took > 2*time.Second && !testing.Short() {
+		t.Errorf("start took %v", took)
+	}
+	if grown := int64(after.HeapAlloc) - int64(before.HeapAlloc); grown > 1<<20+size/4096 {
+		t.Errorf("start took %d bytes of memory", grown)
+	}
+	got := 0
+	for slot := range 4 {
+		for range 100 {
+			r, _, ok := take(t, q, slot)
+			if !ok {
+				break
+			}
+			ack(t, q, r)
+			got++
+		}
+	}
+	if got != min(blocks, 400) {
+		t.Errorf("%d blocks came, want 400", got)
+	}
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	if grown := int64(after.HeapAlloc) - int64(before.HeapAlloc); grown > 2<<20+size/4096 {
+		t.Errorf("reading took %d bytes of memory", grown)
+	}
+}
