@@ -7,7 +7,7 @@ import (
 	"sync"
 )
 
-// connections knows a job's open connections by the address which was dialled. net/http keeps idle ones for minutes, and
+// connections knows the open connections of a library's client by the address which was dialled. net/http keeps idle ones for minutes, and
 // cannot be told that a host is not needed any longer: with targets that come and go, those would add up.
 type connections struct {
 	dial dialFunc
@@ -110,7 +110,7 @@ func (j *job) disconnect(gone []*target) {
 	}
 	for _, t := range gone {
 		if addr := dialAddress(t.spec.url); !needed[addr] {
-			t.state.client.conns.closeAll(addr)
+			t.state.client.disconnect(addr)
 		}
 	}
 }

@@ -7,28 +7,20 @@ import (
 	"fmt"
 	"io"
 	"mime"
-	"net"
 	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
-	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/klauspost/compress/gzip"
-	commoncfg "github.com/prometheus/common/config"
 
 	"scraper/config"
+	"scraper/transport"
 )
 
 const (
-	// receiveBufferBytes bounds what the kernel holds for one scrape connection: its memory counts towards the
-	// container's limit too.
-	receiveBufferBytes = 128 << 10
-	maxRedirects       = 10
-	// maxConnect bounds connecting for a client whose job is not known yet.
-	maxConnect = 10 * time.Second
+	maxRedirects = 10
 	// maxErrorBytes is how much of an answer that is not a body is read, so that its connection can be used again.
 	maxErrorBytes = 64 << 10
 
@@ -37,66 +29,6 @@ const (
 
 // ErrBodyTooLarge is wrapped by the error for a body beyond its limit.
 var ErrBodyTooLarge = errors.New("body too large")
-
-// jobClient sends the requests of one job. It is immutable, but for connectTimeout.
-type jobClient struct {
-	followRedirects bool
-	// connectTimeout is how long connecting may take. A scrape ends by its own timeout, but net/http goes on connecting for
-	// the next one, and would for minutes where nobody answers.
-	connectTimeout atomic.Int64
-	// full sends what is configured; bare has the same transport settings, but no credential and no header, for redirects
-	// to somewhere else.
-	full, bare *http.Client
-	conns      *connections // of both
-}
-
-type dialFunc = func(ctx context.Context, network, addr string) (net.Conn, error)
-
-func newJobClient(cfg commoncfg.HTTPClientConfig, name string, dial dialFunc) (*jobClient, error) {
-	c := &jobClient{followRedirects: cfg.FollowRedirects, conns: newConnections(dial)}
-	opts := []commoncfg.HTTPClientOption{commoncfg.WithDialContextFunc(func(ctx context.Context, network, addr string) (net.Conn, error) {
-		ctx, cancel := context.WithTimeout(ctx, time.Duration(c.connectTimeout.Load()))
-		defer cancel()
-		return c.conns.DialContext(ctx, network, addr)
-	})}
-	full, err := commoncfg.NewClientFromConfig(cfg, name, opts...)
-	if err != nil {
-		return nil, err
-	}
-	plain := commoncfg.HTTPClientConfig{
-		TLSConfig:       commoncfg.TLSConfig{CA: cfg.TLSConfig.CA, CAFile: cfg.TLSConfig.CAFile, MinVersion: cfg.TLSConfig.MinVersion, MaxVersion: cfg.TLSConfig.MaxVersion, InsecureSkipVerify: cfg.TLSConfig.InsecureSkipVerify},
-		ProxyConfig:     cfg.ProxyConfig,
-		FollowRedirects: true,
-		EnableHTTP2:     cfg.EnableHTTP2,
-	}
-	bare, err := commoncfg.NewClientFromConfig(plain, name, opts...)
-	if err != nil {
-		return nil, err
-	}
-	for _, c := range []*http.Client{full, bare} {
-		c.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	}
-	c.full, c.bare = full, bare
-	c.connectWithin(maxConnect)
-	return c, nil
-}
-
-// connectWithin bounds how long connecting may take: a little longer than a scrape, whose own timeout is to tell of it.
-func (c *jobClient) connectWithin(scrapeTimeout time.Duration) {
-	c.connectTimeout.Store(int64(scrapeTimeout + time.Second))
-}
-
-func limitReceiveBuffer(_, _ string, c syscall.RawConn) error {
-	return c.Control(func(fd uintptr) {
-		// A kernel that refuses serves us with its default.
-		_ = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, receiveBufferBytes)
-	})
-}
-
-func (c *jobClient) close() {
-	c.full.CloseIdleConnections()
-	c.bare.CloseIdleConnections()
-}
 
 // request is what one scrape asks for.
 type request struct {
@@ -167,7 +99,7 @@ func isRedirect(code int) bool {
 	return false
 }
 
-func do(ctx context.Context, client *http.Client, at *url.URL, rq *request) (*http.Response, error) {
+func do(ctx context.Context, client http.RoundTripper, at *url.URL, rq *request) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, at.String(), nil)
 	if err != nil {
 		return nil, errors.New("the target's URL makes no request")
@@ -184,8 +116,7 @@ func do(ctx context.Context, client *http.Client, at *url.URL, rq *request) (*ht
 		password, _ := user.Password()
 		req.SetBasicAuth(user.Username(), password)
 	}
-	// Not Client.Do, which quotes a Location that it cannot parse.
-	resp, err := client.Transport.RoundTrip(req)
+	resp, err := client.RoundTrip(req)
 	if err != nil {
 		return nil, withoutURL(err)
 	}
@@ -254,7 +185,7 @@ func (l *limitedReader) Read(p []byte) (int, error) {
 	n, err := l.r.Read(p)
 	l.n += int64(n)
 	if l.n > l.max || l.strict && l.n == l.max {
-		return n, fmt.Errorf("%w: more than %d bytes; max_scrape_size or -promscrape.maxScrapeSize would allow more", ErrBodyTooLarge, l.max)
+		return n, fmt.Errorf("%w: more than %d bytes; max_scrape_size, body_size_limit or -promscrape.maxScrapeSize would allow more", ErrBodyTooLarge, l.max)
 	}
 	return n, err
 }
@@ -321,6 +252,9 @@ type yieldingReader struct {
 func (y *yieldingReader) Read(p []byte) (int, error) {
 	y.w.release()
 	*y.held = false
+	if w, ok := y.r.(transport.Waiter); ok {
+		w.Wait() // without a read buffer, too; what comes may still be less than Read needs
+	}
 	n, err := y.r.Read(p)
 	if aerr := y.w.acquire(y.ctx); aerr != nil {
 		return n, aerr

@@ -21,6 +21,7 @@ import (
 	"scraper/discovery"
 	"scraper/labelcompress"
 	"scraper/relabel"
+	"scraper/transport"
 )
 
 // maxDroppedShown is how many dropped targets of a job are kept for the pages; all are counted.
@@ -80,9 +81,6 @@ func (o Options) withDefaults() Options {
 	if o.Released == nil {
 		o.Released = func(int64) {}
 	}
-	if o.DialContext == nil {
-		o.DialContext = (&net.Dialer{Control: limitReceiveBuffer}).DialContext
-	}
 	return o
 }
 
@@ -106,6 +104,7 @@ type Manager struct {
 	workers workers
 	idle    chan *worker
 	gzips   *gzipReaders
+	readers transport.Readers
 	spool   *batch.Spool
 	wake    chan struct{}
 	running sync.WaitGroup
@@ -123,6 +122,8 @@ type Manager struct {
 	mu   sync.Mutex
 	jobs []*job // in the order of the configuration
 	due  schedule
+	// swept is when idle connections were looked at last.
+	swept time.Time
 }
 
 // job is one scrape job. Its fields change under both Manager.syncMu and Manager.mu, and may be read under either.
@@ -257,7 +258,7 @@ func (m *Manager) newState(c *config.Job) (*jobState, error) {
 		}
 	}
 	var err error
-	st.client, err = newJobClient(c.HTTP, c.Name, m.opts.DialContext)
+	st.client, err = newJobClient(c.HTTP, c.Name, clientOptions{m.opts.DialContext, m.opts.Pool, &m.readers})
 	return st, err
 }
 
@@ -424,6 +425,31 @@ func (m *Manager) Close() error {
 
 // Bytes is the memory that the series tables of all targets take, in bytes, without the label dictionary.
 func (m *Manager) Bytes() int64 { return m.tableBytes.Load() }
+
+// ConnectionBytes is the memory that idle connections and their read buffers take, in bytes.
+func (m *Manager) ConnectionBytes() int64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	r := m.readers.Stats()
+	n := r.InUseBytes + r.IdleBytes
+	for _, j := range m.jobs {
+		n += j.state.client.bytes()
+	}
+	return n
+}
+
+// sweep closes connections which have been idle for long, once a minute.
+func (m *Manager) sweep(now time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if now.Sub(m.swept) < time.Minute {
+		return
+	}
+	m.swept = now
+	for _, j := range m.jobs {
+		j.state.client.sweep()
+	}
+}
 
 // Check reports whether Apply would take cfg, without changing anything.
 func (m *Manager) Check(cfg *config.Config) error {

@@ -59,6 +59,7 @@ func (m *Manager) Run(ctx context.Context) error {
 	defer timer.Stop()
 	for {
 		wait := m.startDue(scrapeCtx)
+		m.sweep(time.Now())
 		timer.Reset(wait)
 		select {
 		case <-ctx.Done():

@@ -67,6 +67,27 @@ func (t *Transport) CloseIdleTLS() Freed {
 	return t.closeIdle(func(c *conn) bool { return c.tls != nil })
 }
 
+// CloseHost closes the idle connections to a URL's host and port, "host:port": for a target which is gone.
+func (t *Transport) CloseHost(hostPort string) Freed {
+	t.mu.Lock()
+	var conns []*conn
+	for _, key := range []hostKey{{tls: false, addr: hostPort}, {tls: true, addr: hostPort}} {
+		for c := t.idle[key]; c != nil; {
+			next := c.next
+			c.next = nil
+			t.counts.add(c, -1)
+			conns = append(conns, c)
+			c = next
+		}
+		delete(t.idle, key)
+	}
+	if len(t.idle) == 0 && len(conns) > 0 {
+		t.idle = make(map[hostKey]*conn) // a map never shrinks
+	}
+	t.mu.Unlock()
+	return closed(conns)
+}
+
 // CloseIdleConnections is CloseIdle, under the name by which http.Client asks for it.
 func (t *Transport) CloseIdleConnections() { t.CloseIdle() }
 
@@ -90,6 +111,11 @@ func (t *Transport) closeIdle(which func(*conn) bool) Freed {
 	t.mu.Lock()
 	conns := t.collectLocked(which)
 	t.mu.Unlock()
+	return closed(conns)
+}
+
+// closed closes connections which are not in the idle set any more.
+func closed(conns []*conn) Freed {
 	f := Freed{Conns: len(conns)}
 	for _, c := range conns {
 		f.Bytes += c.memory()

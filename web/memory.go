@@ -71,6 +71,8 @@ func accountMeaning(name string) string {
 		return "pooled buffers: parser windows, batches, blocks which wait to be sent, idle ones"
 	case "labels":
 		return "the dictionary of labels, which all targets share"
+	case "connections":
+		return "idle connections to targets, and the buffers through which answers are read"
 	case "series":
 		return "the targets' series tables"
 	}

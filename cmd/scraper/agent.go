@@ -114,6 +114,7 @@ func (a *agent) register(reg prom.Registerer) {
 	a.keeper.Register(memlimit.Account{Name: "queue", Bytes: func() int64 { return a.writer.Stats().QueueBytes }, Release: a.writer.Shrink})
 	a.keeper.Register(memlimit.Account{Name: "labels", Bytes: a.dict.Bytes, Release: a.dict.Compact})
 	a.keeper.Register(memlimit.Account{Name: "series", Bytes: a.targets.Bytes})
+	a.keeper.Register(memlimit.Account{Name: "connections", Bytes: a.targets.ConnectionBytes})
 	reg.MustRegister(memlimit.NewCollector(a.keeper), newPoolCollector(a.pool), newDictCollector(a.dict))
 }
 

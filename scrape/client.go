@@ -1,0 +1,145 @@
+package scrape
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	commoncfg "github.com/prometheus/common/config"
+
+	"scraper/bufpool"
+	"scraper/transport"
+)
+
+const (
+	// receiveBufferBytes bounds what the kernel holds for one connection of the library's client: its memory counts
+	// towards the container's limit too. Our own transport has the same bound.
+	receiveBufferBytes = 128 << 10
+	// maxConnect bounds connecting for a client whose job is not known yet.
+	maxConnect = 10 * time.Second
+)
+
+// clientOptions are what all jobs' clients share.
+type clientOptions struct {
+	dial    dialFunc // nil: TCP
+	pool    *bufpool.Pool
+	readers *transport.Readers
+}
+
+type dialFunc = func(ctx context.Context, network, addr string) (net.Conn, error)
+
+// jobClient sends the requests of one job: over our own transport, or, for jobs with a proxy or OAuth2, by the library's
+// client. It is immutable, but for connectTimeout.
+type jobClient struct {
+	followRedirects bool
+	// connectTimeout is how long connecting may take with the library's client. A scrape ends by its own timeout, but
+	// net/http goes on connecting for the next one, and would for minutes where nobody answers.
+	connectTimeout atomic.Int64
+	// full sends what is configured; bare has the same transport settings, but no credential and no header, for redirects
+	// to somewhere else.
+	full, bare http.RoundTripper
+
+	own     []*transport.Transport
+	library []*http.Client
+	conns   *connections // of the library's clients
+}
+
+func newJobClient(cfg commoncfg.HTTPClientConfig, name string, o clientOptions) (*jobClient, error) {
+	c := &jobClient{followRedirects: cfg.FollowRedirects}
+	c.connectWithin(maxConnect)
+	stripped := commoncfg.HTTPClientConfig{
+		TLSConfig:       commoncfg.TLSConfig{CA: cfg.TLSConfig.CA, CAFile: cfg.TLSConfig.CAFile, MinVersion: cfg.TLSConfig.MinVersion, MaxVersion: cfg.TLSConfig.MaxVersion, InsecureSkipVerify: cfg.TLSConfig.InsecureSkipVerify},
+		ProxyConfig:     cfg.ProxyConfig,
+		FollowRedirects: true,
+		EnableHTTP2:     cfg.EnableHTTP2,
+	}
+	var err error
+	if c.full, err = c.roundTripper(cfg, name, o); err != nil {
+		return nil, err
+	}
+	if c.bare, err = c.roundTripper(stripped, name, o); err != nil {
+		c.close()
+		return nil, err
+	}
+	return c, nil
+}
+
+// roundTripper makes one of the client's two.
+func (c *jobClient) roundTripper(cfg commoncfg.HTTPClientConfig, name string, o clientOptions) (http.RoundTripper, error) {
+	rt, own, err := transport.ForConfig(cfg, transport.Options{DialContext: o.dial, Pool: o.pool, Readers: o.readers})
+	if err != nil {
+		return nil, err
+	}
+	if own != nil {
+		c.own = append(c.own, own)
+		return rt, nil
+	}
+	if c.conns == nil {
+		dial := o.dial
+		if dial == nil {
+			dial = (&net.Dialer{Control: limitReceiveBuffer}).DialContext
+		}
+		c.conns = newConnections(dial)
+	}
+	client, err := commoncfg.NewClientFromConfig(cfg, name,
+		commoncfg.WithDialContextFunc(func(ctx context.Context, network, addr string) (net.Conn, error) {
+			ctx, cancel := context.WithTimeout(ctx, time.Duration(c.connectTimeout.Load()))
+			defer cancel()
+			return c.conns.DialContext(ctx, network, addr)
+		}))
+	if err != nil {
+		return nil, err
+	}
+	c.library = append(c.library, client)
+	return client.Transport, nil // not the client, which quotes a Location that it cannot parse
+}
+
+// connectWithin bounds how long connecting may take: a little longer than a scrape, whose own timeout is to tell of it.
+func (c *jobClient) connectWithin(scrapeTimeout time.Duration) {
+	c.connectTimeout.Store(int64(scrapeTimeout + time.Second))
+}
+
+func limitReceiveBuffer(_, _ string, c syscall.RawConn) error {
+	return c.Control(func(fd uintptr) {
+		// A kernel that refuses serves us with its default.
+		_ = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, receiveBufferBytes)
+	})
+}
+
+// disconnect closes the connections to an address, "host:port", at which there is no target any longer.
+func (c *jobClient) disconnect(addr string) {
+	for _, t := range c.own {
+		t.CloseHost(addr)
+	}
+	if c.conns != nil {
+		c.conns.closeAll(addr)
+	}
+}
+
+// sweep closes connections which have been idle for long.
+func (c *jobClient) sweep() {
+	for _, t := range c.own {
+		t.Sweep()
+	}
+}
+
+// bytes is the memory that idle connections take, in bytes.
+func (c *jobClient) bytes() (n int64) {
+	for _, t := range c.own {
+		n += t.Stats().IdleBytes
+	}
+	return n
+}
+
+// close closes the idle connections; the others close when they are done.
+func (c *jobClient) close() {
+	for _, t := range c.own {
+		_ = t.Close()
+	}
+	for _, l := range c.library {
+		l.CloseIdleConnections()
+	}
+}
