@@ -201,10 +201,11 @@ func (s *Server) apiConfig(w http.ResponseWriter, _ *http.Request) {
 	writeData(w, map[string]string{"yaml": s.o.Config()})
 }
 
+// apiFlags answers as Prometheus does, which names flags without their dashes.
 func (s *Server) apiFlags(w http.ResponseWriter, _ *http.Request) {
 	m := map[string]string{}
 	for _, f := range s.o.Flags() {
-		m[f.Name] = f.Value
+		m[strings.TrimLeft(f.Name, "-")] = f.Value
 	}
 	writeData(w, m)
 }

@@ -73,7 +73,7 @@ type BasicAuth struct{ User, Password string }
 // AuthKeys protect single paths. A key that is set replaces basic authentication for its paths.
 type AuthKeys struct{ Reload, Config, Flags, Metrics, Pprof string }
 
-// Flag is one flag of the command line and its value.
+// Flag is one flag of the command line and its value. Its name is as users write it, with the dashes.
 type Flag struct{ Name, Value string }
 
 // LatestValue is the newest sample of a series.

@@ -227,7 +227,6 @@ func (s *Server) config(w http.ResponseWriter, _ *http.Request) {
 func (s *Server) flags(w http.ResponseWriter, _ *http.Request) {
 	var b strings.Builder
 	for _, f := range s.o.Flags() {
-		b.WriteString("-")
 		b.WriteString(f.Name)
 		b.WriteString("=")
 		b.WriteString(quote(f.Value))

@@ -65,7 +65,9 @@ func options() Options {
 			return []remotewrite.DestinationStatus{{Name: "1:main", Healthy: true, SentSamples: 4242, PendingSamples: 17}}
 		},
 		Config: func() string { return "scrape_configs: []\n" },
-		Flags:  func() []Flag { return []Flag{{"httpListenAddr", ":8429"}, {"remoteWrite.url", "secret"}} },
+		Flags: func() []Flag {
+			return []Flag{{"--agent", "true"}, {"-httpListenAddr", ":8429"}, {"-remoteWrite.url", "secret"}}
+		},
 		Reload: func(context.Context) error { return nil },
 		Latest: func(limit int, filter string) []LatestValue {
 			all := []LatestValue{{Labels: labels("__name__", "temperature", "room", "kitchen"), Value: 21.5, At: time.UnixMilli(1700000000500)}}
@@ -161,7 +163,7 @@ func TestRoutes(t *testing.T) {
 		{both, "GET", "/service-discovery", 200, "text/plain", `reason="relabeling"`},
 		{both, "GET", "/service-discovery?format=html", 200, "text/html", "relabeling"},
 		{both, "GET", "/config", 200, "text/plain", "scrape_configs"},
-		{both, "GET", "/flags", 200, "text/plain", `-httpListenAddr=":8429"`},
+		{both, "GET", "/flags", 200, "text/plain", "--agent=\"true\"\n-httpListenAddr=\":8429\"\n"},
 		{both, "GET", "/version", 200, "application/json", `"1.2.3"`},
 		{both, "GET", "/favicon.ico", 204, "", ""},
 		{both, "GET", "/assets/app.js", 200, "text/javascript", "use strict"},
@@ -173,7 +175,7 @@ func TestRoutes(t *testing.T) {
 		{both, "GET", "/api/v1/latest", 200, "application/json", `"value":"21.5"`},
 		{both, "GET", "/api/v1/latest?limit=-1", 400, "application/json", "limit"},
 		{both, "GET", "/api/v1/status/config", 200, "application/json", `{"yaml":"scrape_configs: []\n"}`},
-		{both, "GET", "/api/v1/status/flags", 200, "application/json", `"httpListenAddr":":8429"`},
+		{both, "GET", "/api/v1/status/flags", 200, "application/json", `"agent":"true","httpListenAddr":":8429"`},
 		{both, "GET", "/api/v1/status/buildinfo", 200, "application/json", `"goVersion":"go1.`},
 		{both, "GET", "/api/v1/query", 404, "application/json", `"errorType":"not_found"`},
 		{both, "POST", "/api/v1/write", 404, "application/json", ""},
