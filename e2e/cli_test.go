@@ -61,11 +61,15 @@ func TestExitCodes(t *testing.T) {
 		{"port in use", []string{"-promscrape.config=" + good, url, "-httpListenAddr=" + taken.Addr().String()}, 1, []string{taken.Addr().String(), "-httpListenAddr"}, nil},
 		{"port in use and bad file", []string{"-promscrape.config=" + badKey, url, "-httpListenAddr=" + taken.Addr().String()}, 1, []string{badKey + ":3"}, nil},
 
+		{"no certificate", []string{"-promscrape.config=" + good, url, "-tls", "-tlsCertFile=" + dir + "/none.crt", "-tlsKeyFile=" + dir + "/none.key"}, 1, []string{dir + "/none.crt", "-tlsCertFile"}, nil},
+		{"no authority's certificate", []string{"-promscrape.config=" + good, url, "-remoteWrite.tlsCAFile=" + dir + "/none.crt"}, 1, []string{dir + "/none.crt"}, nil},
+
 		{"help", []string{"-help"}, 0, nil, []string{"-promscrape.config", "-remoteWrite.url", "--config.file", "demo", "default 1s"}},
 		{"help, two dashes", []string{"--help"}, 0, nil, []string{"-promscrape.config"}},
 		{"version", []string{"-version"}, 0, nil, []string{"scraper"}},
 		{"version, two dashes", []string{"--version"}, 0, nil, []string{"scraper"}},
 		{"dry run", []string{"-promscrape.config=" + good, url, "-dryRun"}, 0, nil, nil},
+		{"dry run without a receiver", []string{"-promscrape.config=" + good, "-dryRun"}, 0, nil, nil},
 		{"dry run of the configuration", []string{"-promscrape.config=" + good, "-promscrape.config.dryRun"}, 0, nil, nil},
 		{"dry run, bad", []string{"-promscrape.config=" + badKey, url, "-dryRun"}, 1, []string{badKey + ":3"}, nil},
 		{"dry run of the configuration, bad", []string{"-promscrape.config=" + badKey, "-promscrape.config.dryRun"}, 1, []string{badKey + ":3"}, nil},
@@ -94,14 +98,8 @@ func TestExitCodes(t *testing.T) {
 			if tt.code == 0 {
 				return
 			}
-			// What goes wrong at the start is one line, beside what the log says.
-			lines := 0
-			for line := range strings.Lines(stderr) {
-				if strings.HasPrefix(line, "scraper: ") {
-					lines++
-				}
-			}
-			if lines != 1 || strings.Contains(stderr, "goroutine ") {
+			// What goes wrong at the start is one line, and nothing else.
+			if strings.Count(stderr, "\n") != 1 || !strings.HasPrefix(stderr, "scraper: ") {
 				t.Errorf("scraper %q: standard error is %q, want one line which begins with scraper:", tt.args, stderr)
 			}
 		})

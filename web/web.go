@@ -54,7 +54,8 @@ type Server struct {
 	stopping atomic.Bool
 	conns    connLimit
 
-	mu       sync.Mutex // guards listener and closed
+	mu       sync.Mutex // guards what follows; Listen sets cert and listener once
+	cert     *certificate
 	listener net.Listener
 	closed   bool
 }
@@ -87,13 +88,20 @@ func New(o Options) (*Server, error) {
 // Handler is what Run serves, for tests and for embedding. Peers are judged by Request.RemoteAddr.
 func (s *Server) Handler() http.Handler { return s.handler }
 
-// Listen opens the address, unless it is open already. Run does it too; who wants to know a free port, or to fail
+// Listen loads the certificate, if there is one, and opens the address, unless that was done already. Run does it too; who wants to know a free port, or to fail
 // before anything else has started, calls it first. Close or Run closes what it opened.
 func (s *Server) Listen(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
 		return errors.New("web: the server is closed")
+	}
+	if s.o.TLSCertFile != "" && s.cert == nil {
+		cert := &certificate{certFile: s.o.TLSCertFile, keyFile: s.o.TLSKeyFile, log: s.log, failures: s.o.Metrics.tlsFailures}
+		if err := cert.load(); err != nil {
+			return fmt.Errorf("web: load the certificate (-tlsCertFile, -tlsKeyFile): %w", err)
+		}
+		s.cert = cert
 	}
 	if s.listener != nil {
 		return nil
@@ -136,12 +144,8 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	defer s.Close()
 	ln := net.Listener(s.conns.listener(s.listener))
-	if s.o.TLSCertFile != "" {
-		cert := &certificate{certFile: s.o.TLSCertFile, keyFile: s.o.TLSKeyFile, log: s.log, failures: s.o.Metrics.tlsFailures}
-		if err := cert.load(); err != nil {
-			return fmt.Errorf("web: load the certificate (-tlsCertFile, -tlsKeyFile): %w", err)
-		}
-		ln = tls.NewListener(ln, &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}, GetCertificate: cert.get})
+	if s.cert != nil {
+		ln = tls.NewListener(ln, &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}, GetCertificate: s.cert.get})
 	}
 
 	// Requests outlive ctx by the drain timeout, hence a context of their own.

@@ -96,11 +96,14 @@ func loadConfig(s *Settings) (*config.Config, error) {
 	return config.Load(s.ConfigFile, config.Options{Dialect: s.Dialect, Getenv: os.LookupEnv})
 }
 
-// dryRun checks what a start would check, without opening anything.
+// dryRun checks the configuration as a start would, without opening anything: no address, no file which it names. As
+// vmagent's, it does not ask where to send to.
 func dryRun(s *Settings, log *slog.Logger, stderr io.Writer) int {
 	cfg, err := loadConfig(s)
 	if err == nil && s.DryRun {
-		_, err = destinations(s, cfg, nil)
+		if _, err = destinations(s, cfg, nil); errors.Is(err, errNowhere) {
+			err = nil
+		}
 	}
 	if err != nil {
 		fmt.Fprintln(stderr, "scraper:", err)
@@ -148,7 +151,7 @@ func serve(s *Settings, log *slog.Logger, stdout io.Writer) error {
 	if err := a.listen(ctx); err != nil {
 		return err
 	}
-	if err := a.reload(); err != nil {
+	if err := a.loadFirst(); err != nil {
 		return err
 	}
 	if queueDir(s) != "" {

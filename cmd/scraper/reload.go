@@ -12,15 +12,24 @@ import (
 	"scraper/remotewrite"
 )
 
-// reload reads the configuration again, and changes what differs. A configuration which is refused changes nothing.
+// reload reads the configuration again, and changes what differs. A configuration which is refused changes nothing, and
+// is logged, since whoever sent a signal gets no answer.
 func (a *agent) reload() error {
+	err := a.loadFirst()
+	if err != nil {
+		a.log.Error("configuration refused", "err", err)
+	}
+	return err
+}
+
+// loadFirst is reload for the start, where the error ends the process and is said there.
+func (a *agent) loadFirst() error {
 	a.reloadMu.Lock()
 	defer a.reloadMu.Unlock()
 	start := time.Now()
 	err := a.apply()
 	a.metrics.reloaded(err, time.Now())
 	if err != nil {
-		a.log.Error("configuration refused", "err", err)
 		return err
 	}
 	a.log.Info("configuration loaded", "duration", time.Since(start))
@@ -66,6 +75,8 @@ func (a *agent) apply() error {
 	return nil
 }
 
+var errNowhere = errors.New("there is nowhere to send to: give -remoteWrite.url, or a remote_write section in the configuration")
+
 // destinations are those of the command line, then those of the configuration, then the others.
 func destinations(s *Settings, cfg *config.Config, extra []remotewrite.Destination) ([]remotewrite.Destination, error) {
 	var dests []remotewrite.Destination
@@ -85,7 +96,7 @@ func destinations(s *Settings, cfg *config.Config, extra []remotewrite.Destinati
 	}
 	dests = append(dests, extra...)
 	if len(dests) == 0 && s.Dialect == config.VMAgent {
-		return nil, errors.New("there is nowhere to send to: give -remoteWrite.url, or a remote_write section in the configuration")
+		return nil, errNowhere
 	}
 	return dests, nil
 }
