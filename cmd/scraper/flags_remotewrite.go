@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"net/url"
 	"strings"
 )
@@ -103,6 +104,11 @@ func checkURL(text string) string {
 	case text == "":
 		return "it is empty"
 	case err != nil:
+		if _, rest, ok := strings.Cut(text, "%{"); ok {
+			if name, _, ok := strings.Cut(rest, "}"); ok {
+				return fmt.Sprintf("it is no valid URL, with %%{%s}: there is no such environment variable", name)
+			}
+		}
 		return "it is no valid URL"
 	case u.Scheme != "http" && u.Scheme != "https":
 		return "it must begin with http:// or https://"

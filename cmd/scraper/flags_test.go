@@ -249,6 +249,7 @@ func TestUsageErrors(t *testing.T) {
 		{vm + "-remoteWrite.url=ftp://u:geheim@h/", "-remoteWrite.url number 1: it must begin with http:// or https://"},
 		{vm + "-remoteWrite.url=http://a,http://u:geheim@", "-remoteWrite.url number 2: it has no host"},
 		{vm + "-remoteWrite.url=http://%zz", "-remoteWrite.url number 1: it is no valid URL"},
+		{vm + "-remoteWrite.url=http://u:geheim@%{NO_SUCH_HOST}/", "-remoteWrite.url number 1: it is no valid URL, with %{NO_SUCH_HOST}: there is no such environment variable"},
 		{vm + "-remoteWrite.url=http://a -remoteWrite.url=http://b,http://a", "-remoteWrite.url number 3 is the same as number 1"},
 		{vm + "-remoteWrite.url=http://a -remoteWrite.headers=geheim", "-remoteWrite.headers for -remoteWrite.url number 1: want name:value"},
 		{vm + "-remoteWrite.url=http://a -remoteWrite.headers=a:geheim^^a:geheim", "a is given twice"},
