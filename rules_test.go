@@ -28,6 +28,7 @@ var mustNotReach = []struct{ from, to, why string }{
 	{"relabel", "config", "relabel evaluates rules, whoever read them"},
 	{"batch", "scrape", "batch lies below both who fills and who reads it"},
 	{"batch", "remotewrite", "batch lies below both who fills and who reads it"},
+	{"transport", "scrape", "the transport knows requests and answers, whoever makes them"},
 	{"scrape", "web", "web reads the parts' snapshots, and they do not know it"},
 	{"remotewrite", "web", "web reads the parts' snapshots, and they do not know it"},
 	{"discovery", "web", "web reads the parts' snapshots, and they do not know it"},

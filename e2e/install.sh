@@ -1,5 +1,5 @@
 #!/bin/bash
-# Installs the programs which the end-to-end tests run beside the agent, where it may: as root, on Debian and its kin.
+# Installs the programs which tests run beside the agent, where it may: as root, on Debian and its kin.
 # Elsewhere it says what is missing; the tests which need it are skipped then. It never fails.
 set -u
 
@@ -8,6 +8,7 @@ programs=(
 	prometheus:prometheus
 	prometheus-node-exporter:prometheus-node-exporter
 	victoria-metrics:victoria-metrics
+	nginx:nginx-light
 )
 
 missing=()
