@@ -96,7 +96,6 @@ func TestAccepts(t *testing.T) {
 	f(`m { quantile = "2.0" a = "b" } 1`, `__name__="m" quantile="2.0" a="b" 1`)
 	f("some:aggregate:rate5m{a_b=\"c\"}\t1", `__name__="some:aggregate:rate5m" a_b="c" 1`)
 	f("go_goroutines 33  \t123123", `__name__="go_goroutines" 33 @123123`)
-	f("a 1 -5\n", `__name__="a" 1 @-5`)
 	f("# \tTYPE x summary", `TYPE "x" 4`)
 	f("# TYPE x\tgauge\n", `TYPE "x" 2`)
 	f("# TYPE \"x y\" counter\n", `TYPE "x y" 1`)
@@ -148,6 +147,7 @@ func TestRefuses(t *testing.T) {
 	f("foo 0 1 1\n", "end after the timestamp")
 	f("foo 0 x\n", "expected a timestamp")
 	f("foo 0 1.5\n", "end after the timestamp")
+	f("foo 0 -5\n", "expected a timestamp")
 	f("foo 1 # {a=\"b\"} 1\n", "expected a timestamp")
 	f("foo 1\r\n", "invalid value")
 	f("empty_label_name{=\"\"} 0\n", "label name")
@@ -214,6 +214,7 @@ func TestSkipBadLines(t *testing.T) {
 	f("a{b=\"unterminated 1\nb 2\nc{x=\"y\"} 3\n", 1, "b 2 0", `c{x="y"} 3 0`)
 	f("a{b=\"unterminated 1\nb 2\n", 1, "b 2 0")
 	f("\x00\nb 2\n", 1, "b 2 0")
+	f("a 1 -3000000000\n", 0, "a 1 -3000000000")
 	f("bad", 1)
 }
 

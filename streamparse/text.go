@@ -11,12 +11,12 @@ import (
 //
 //	input                                  Prometheus                 here
 //	a line which begins with NUL           end of the body, silently  a bad line
-//	a timestamp with a minus sign          a bad line                 a timestamp, as the format's specification has it
 //	an empty name in {""} or ""="x"        refused when appended      a bad line
 //	NUL in a plain comment                 end of the body            part of the comment
 //
 // With Options.SkipBadLines a bad line is skipped where Prometheus refuses the body; and "\r\n" ends a line, "#" after the
-// value begins an exemplar which is ignored, and a timestamp may have a fraction, and counts seconds below 2^31.
+// value begins an exemplar which is ignored, and a timestamp may have a minus sign and a fraction, and counts seconds
+// below 2^31.
 
 // fault is why and where a line is not in the format. The zero value stands for a line whose end is not known yet.
 type fault struct {
@@ -335,7 +335,7 @@ func (p *Parser) tailSlow(b []byte) (used int, f fault) {
 	}
 	i = skipBlanks(b, j)
 	ts, hasTS := int64(0), false
-	if i < len(b) && (b[i] == '-' || isDigit(b[i])) {
+	if i < len(b) && (isDigit(b[i]) || p.opts.SkipBadLines && b[i] == '-') {
 		j = i + 1
 		for j < len(b) && (isDigit(b[j]) || p.opts.SkipBadLines && (b[j] == '.' || b[j] == 'e' || b[j] == '+' || b[j] == '-')) {
 			j++
