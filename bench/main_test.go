@@ -64,6 +64,23 @@ func TestParseFlags(t *testing.T) {
 	}
 }
 
+// The agent is of another module, and is found and built all the same.
+func TestFindAgentsBuildsOurs(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds a program")
+	}
+	agents, err := findAgents(t.Context(), flags{agents: "ours,ours-prometheus"}, t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(agents) != 2 || agents[0].Path != agents[1].Path || agents[0].Version == "" {
+		t.Errorf("findAgents = %+v, want our agent in both of its languages", agents)
+	}
+	if _, err := findAgents(t.Context(), flags{agents: "vmagent-2"}, t.TempDir()); err == nil {
+		t.Error("an agent without a path gave no error")
+	}
+}
+
 // One whole measurement, of the floor: all that is served arrives once, and what is left behind is nothing.
 func TestMeasure(t *testing.T) {
 	if testing.Short() {
@@ -72,7 +89,7 @@ func TestMeasure(t *testing.T) {
 	if _, err := exec.LookPath("go"); err != nil {
 		t.Skip(err)
 	}
-	path, err := build(t.Context(), "scraper/bench/floor", filepath.Join(t.TempDir(), "floor"))
+	path, err := build(t.Context(), "scraper/bench", "./floor", filepath.Join(t.TempDir(), "floor"))
 	if err != nil {
 		t.Fatal(err)
 	}
