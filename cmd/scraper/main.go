@@ -80,9 +80,17 @@ func run(args []string, stdout, stderr io.Writer) int {
 	return exitOK
 }
 
+// newLogger writes to w as the flags say. In JSON too a duration is written with its unit: slog's bare number of
+// nanoseconds says nothing to whoever reads it.
 func newLogger(s *Settings, w io.Writer) *slog.Logger {
 	o := &slog.HandlerOptions{Level: s.LogLevel}
 	if s.LogFormat == "json" {
+		o.ReplaceAttr = func(_ []string, a slog.Attr) slog.Attr {
+			if a.Value.Kind() == slog.KindDuration {
+				a.Value = slog.StringValue(a.Value.Duration().String())
+			}
+			return a
+		}
 		return slog.New(slog.NewJSONHandler(w, o))
 	}
 	return slog.New(slog.NewTextHandler(w, o))
