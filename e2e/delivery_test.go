@@ -44,8 +44,9 @@ func halfway(f *farm) answer {
 
 // TestTerminate stops the agent while it scrapes a hundred targets: it is gone in time, what it had read whole is
 // delivered, what it had not is not, and no series is declared over.
+//
+// It is not parallel, so that the receiver has the time to take everything.
 func TestTerminate(t *testing.T) {
-	t.Parallel()
 	const targets, series = 100, 200
 	f := startFarm(t, 10)
 	whole := addTargets(f, targets, func(int) answer { return counting(series) })
@@ -102,7 +103,7 @@ func TestTerminateWithoutReceiver(t *testing.T) {
 	t.Parallel()
 	f := startFarm(t, 1)
 	all := addTargets(f, 10, func(int) answer { return counting(10) })
-	for name, url := range map[string]string{"refused": "http://" + freeAddress(t) + "/", "black hole": blackHole(t)} {
+	for name, url := range map[string]string{"refused": "http://" + closedAddress + "/", "black hole": blackHole(t)} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			a := startAgent(t, "-promscrape.config="+scrapeConfig(t, f, time.Second, all...), "-remoteWrite.url="+url)
@@ -333,7 +334,7 @@ func TestDestinationsAreIsolated(t *testing.T) {
 	}})
 	conf := scrapeConfig(t, f, time.Second, all...)
 	a := startAgent(t, "-promscrape.config="+conf,
-		"-remoteWrite.url="+blackHole(t), "-remoteWrite.url=http://"+freeAddress(t)+"/", "-remoteWrite.url="+slow.url, "-remoteWrite.url="+good.url)
+		"-remoteWrite.url="+blackHole(t), "-remoteWrite.url=http://"+closedAddress+"/", "-remoteWrite.url="+slow.url, "-remoteWrite.url="+good.url)
 	good.wait(t, "the first scrapes", patience, func() bool { return good.Len() >= len(all)*series })
 
 	// A sample is at most an interval and a flush interval old; as much again is for a busy machine.

@@ -12,8 +12,9 @@ import (
 // TestDemo starts the demo as a newcomer would, with nothing, and looks where it says.
 func TestDemo(t *testing.T) {
 	t.Parallel()
-	address := freeAddress(t)
-	p := start(t, scraperPath(), "demo", "-httpListenAddr="+address)
+	p, address := startServer(t, scraperPath(), "/-/healthy", func(address string) []string {
+		return []string{"demo", "-httpListenAddr=" + address}
+	})
 	port := address[strings.LastIndexByte(address, ':'):]
 	url := regexp.MustCompile(`http://localhost` + port + `/\S*`)
 	waitFor(t, "the demo to say where to look", func() bool { return url.MatchString(p.stdout.String()) })

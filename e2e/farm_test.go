@@ -37,6 +37,7 @@ type target struct {
 
 	mu     sync.Mutex
 	begun  int
+	ended  int
 	served []serving // in the order in which they ended
 }
 
@@ -95,6 +96,11 @@ func (f *farm) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	t.begun++
 	n := t.begun
 	t.mu.Unlock()
+	defer func() {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		t.ended++
+	}()
 	s := serving{n: n, begun: time.Now(), remote: r.RemoteAddr}
 	t.answer(n, w, r)
 	if err := http.NewResponseController(w).Flush(); err != nil {
@@ -121,11 +127,11 @@ func (t *target) count() int {
 	return len(t.served)
 }
 
-// idle says that what was begun is answered.
+// idle says that what was begun is over.
 func (t *target) idle() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.begun == len(t.served)
+	return t.begun == t.ended
 }
 
 // servings returns what was served so far.

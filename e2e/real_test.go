@@ -43,10 +43,10 @@ func startServer(t *testing.T, name, path string, args func(address string) []st
 			default:
 			}
 		}
-		t.Logf("%s does not answer at %s: %s", name, address, tail(p.stderr.String()))
+		t.Logf("%s does not answer at %s: %s", filepath.Base(program), address, tail(p.stderr.String()))
 		p.kill()
 	}
-	t.Fatalf("%s does not start", name)
+	t.Fatalf("%s does not start", filepath.Base(program))
 	return nil, ""
 }
 

@@ -97,7 +97,7 @@ func testSecrets(t *testing.T, dialect string) {
 	moving := httptest.NewServer(http.RedirectHandler("http://user:"+s.user("user", "location")+"@127.0.0.1:1/?token="+s.new("location-query"), http.StatusFound))
 	t.Cleanup(moving.Close)
 	movingAt := strings.TrimPrefix(moving.URL, "http://")
-	closed := freeAddress(t)
+	const closed = closedAddress
 
 	dir := t.TempDir()
 	list := writeFile(t, filepath.Join(dir, "targets.yml"), fmt.Sprintf(
