@@ -72,6 +72,7 @@ func Parse(text []byte, o Options) (*Config, error) {
 	c := &Config{Dialect: o.Dialect}
 	if root := d.parse(expanded); len(d.problems) == 0 {
 		d.config(c, root)
+		d.warnUnset(root, false, map[string]bool{})
 	}
 	if err := d.err(); err != nil {
 		return nil, err
@@ -79,6 +80,41 @@ func Parse(text []byte, o Options) (*Config, error) {
 	c.Warnings = d.warnings
 	c.Text = redactText(text)
 	return c, nil
+}
+
+// warnUnset warns once of each %{NAME} in a key or a value which stayed as it is, since there is no such environment
+// variable. It may be meant, which is why it is no error. What stands where a secret should may be a part of one, and is
+// not repeated.
+func (d *decoder) warnUnset(node *yaml.Node, secret bool, warned map[string]bool) {
+	if node == nil || d.getenv == nil {
+		return
+	}
+	for i, child := range node.Content { // an alias has none: what it stands for is elsewhere in the tree
+		hidden := secret
+		if node.Kind == yaml.MappingNode && i%2 == 1 {
+			key := node.Content[i-1].Value
+			_, tree := secretTrees[key]
+			hidden = hidden || tree || secretKey.MatchString(key)
+		}
+		d.warnUnset(child, hidden, warned)
+	}
+	for text := []byte(node.Value); node.Kind == yaml.ScalarNode; {
+		_, name, after := cutReference(text)
+		if name == nil {
+			return
+		}
+		text = after
+		shown := string(name)
+		if secret {
+			shown = "NAME"
+		}
+		if _, set := d.getenv(string(name)); set || warned[shown] {
+			continue
+		}
+		warned[shown] = true
+		e := Error{File: d.name, Line: d.lines.original(node.Line), Problem: fmt.Sprintf("%%{%s} stays as it is: there is no such environment variable", shown)}
+		d.warnings = append(d.warnings, e.Error())
+	}
 }
 
 // config decodes the whole file, whose root is nil when it is empty.

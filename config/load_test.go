@@ -302,6 +302,21 @@ func TestUnsetExternalLabelVariableWarns(t *testing.T) {
 	})
 }
 
+// A name that is not set stays, as vmagent leaves it, but not in silence. Comments may name whatever they like.
+func TestUnsetReferenceWarns(t *testing.T) {
+	text := "# %{COMMENT}\nglobal:\n  external_labels: {a: '%{SET}', b: 'x%{NO}y%{NO}'}\nscrape_configs:\n- job_name: '%{NO}'\n" +
+		"  static_configs:\n  - targets: ['%{NODE}:1']\n  basic_auth: {username: u, password: 'a%{geheim}'}\n"
+	for _, dialect := range []Dialect{VMAgent, Prometheus} {
+		c := mustParse(t, text, Options{Dialect: dialect, Getenv: env(map[string]string{"SET": "1"})})
+		wantSame(t, "labels", c.Global.ExternalLabels, []relabel.Label{{Name: "a", Value: "1"}, {Name: "b", Value: "x%{NO}y%{NO}"}})
+		wantSame(t, "warnings", c.Warnings, []string{
+			"config:3: %{NO} stays as it is: there is no such environment variable",
+			"config:7: %{NODE} stays as it is: there is no such environment variable",
+			"config:8: %{NAME} stays as it is: there is no such environment variable",
+		})
+	}
+}
+
 func TestVMAgentTargetMayHaveSchemeAndPath(t *testing.T) {
 	c := mustParse(t, "scrape_configs: [{job_name: x, static_configs: [{targets: ['http://h:1/p?q=1']}]}]", Options{})
 	wantSame(t, "targets", c.Jobs[0].Static, []*StaticGroup{{Targets: []string{"http://h:1/p?q=1"}}})
