@@ -96,6 +96,12 @@ func (w *Writer) resolve(dests []Destination) ([]*spec, error) {
 	var specs []*spec
 	var errs []error
 	names := make(map[string]bool)
+	alike := make(map[string]int) // destinations by identity
+	for _, d := range dests {
+		if u, err := d.parseURL(); err == nil {
+			alike[d.identity(u)]++
+		}
+	}
 	count := make(map[string]int)
 	for i, d := range dests {
 		u, err := d.parseURL()
@@ -108,8 +114,10 @@ func (w *Writer) resolve(dests []Destination) ([]*spec, error) {
 		}
 		names[d.Name] = true
 		s := &spec{dest: d.withDefaults(w.opts), url: u, id: d.identity(u), title: d.title(u)}
-		// Tenants of one receiver often differ in a header only; their order tells them apart.
-		if count[s.id]++; count[s.id] > 1 {
+		if alike[s.id] > 1 {
+			s.id += " " + d.tenant(u)
+		}
+		if count[s.id]++; count[s.id] > 1 { // nothing but their order tells them apart
 			s.id = fmt.Sprintf("%s #%d", s.id, count[s.id])
 		}
 		s.live = live[s.id]

@@ -341,8 +341,26 @@ func TestIdentity(t *testing.T) {
 	f([]string{"url a.example/w"}, Destination{URL: "https://me:pw@a.example/w?x=y"})
 	f([]string{"name n"}, Destination{URL: "https://me:pw@a.example/w?x=y", Name: "n"})
 	// Tenants of one receiver.
-	f([]string{"url a.example/w", "url a.example/w #2", "url b.example/w"}, Destination{URL: "http://a.example/w", Headers: map[string]string{"X-Scope-OrgID": "1"}},
-		Destination{URL: "http://a.example/w", Headers: map[string]string{"X-Scope-OrgID": "2"}}, Destination{URL: "http://b.example/w"})
+	tenant := func(org, query string) Destination {
+		return Destination{URL: "http://a.example/w?" + query, Headers: map[string]string{"X-Scope-OrgID": org}}
+	}
+	id := func(d Destination) string {
+		u, err := d.parseURL()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return "url a.example/w " + d.tenant(u)
+	}
+	one, two, three := tenant("1", ""), tenant("2", ""), tenant("1", "t=3")
+	if id(one) == id(two) || id(one) == id(three) {
+		t.Errorf("tenants %q, %q and %q are not told apart", id(one), id(two), id(three))
+	}
+	f([]string{id(one), id(two), id(three), "url b.example/w"}, one, two, three, Destination{URL: "http://b.example/w"})
+	f([]string{id(three), id(one), id(two)}, three, one, two) // whatever their order
+	rotated := one
+	rotated.Headers = map[string]string{"x-scope-orgid": "1", "Authorization": "another"}
+	f([]string{id(one), id(two)}, rotated, two)
+	f([]string{id(one), id(one) + " #2"}, one, one)
 }
 
 func TestFromConfig(t *testing.T) {

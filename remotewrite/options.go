@@ -10,9 +10,11 @@ import (
 	"net/http"
 	"net/url"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
+	"github.com/cespare/xxhash/v2"
 	commoncfg "github.com/prometheus/common/config"
 
 	"scraper/bufpool"
@@ -236,6 +238,30 @@ func (d Destination) identity(u *url.URL) string {
 		return "name " + d.Name
 	}
 	return "url " + strings.ToLower(u.Host) + u.EscapedPath()
+}
+
+// tenant tells destinations apart which have one host and path: the tenants of one receiver. It depends on the query, the
+// user and the headers, without what authenticates, and not on the order of the destinations: a backlog must not go to
+// another tenant because two entries changed places.
+func (d Destination) tenant(u *url.URL) string {
+	h := xxhash.New()
+	_, _ = h.WriteString(u.RawQuery)
+	for _, user := range []string{u.User.Username(), basicUser(d.HTTP.BasicAuth)} {
+		_, _ = h.WriteString("\xff" + user)
+	}
+	for _, name := range slices.Sorted(maps.Keys(d.Headers)) {
+		if !strings.EqualFold(name, "Authorization") {
+			_, _ = h.WriteString("\xff" + strings.ToLower(name) + "\xfe" + d.Headers[name])
+		}
+	}
+	return fmt.Sprintf("%08x", h.Sum64()>>32)
+}
+
+func basicUser(a *commoncfg.BasicAuth) string {
+	if a == nil {
+		return ""
+	}
+	return a.Username
 }
 
 // title is how the destination is shown, without its number.
