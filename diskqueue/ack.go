@@ -36,6 +36,20 @@ func (q *Queue) Ack(r Record) error {
 	return nil
 }
 
+// Settle settles the oldest block of a slot, without its having been handed out, if it has that number: its payload was still
+// in memory. It reports false if it has not: then the block is lost, and OnLoss was told.
+func (q *Queue) Settle(slot int, seq uint64) (ok bool, err error) {
+	q.mu.Lock()
+	if q.closed || q.barrier != 0 || q.slots[slot].out || !q.headLocked(slot) || q.headSeq(slot) != seq {
+		q.publishLocked()
+		q.mu.Unlock()
+		return false, nil
+	}
+	r := q.handOutLocked(slot)
+	q.mu.Unlock()
+	return true, q.Ack(r)
+}
+
 // settledLocked gives up a segment without pending blocks.
 func (q *Queue) settledLocked(g *segment) {
 	if g.pending == 0 && g != q.open && !g.gone {

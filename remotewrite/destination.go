@@ -184,19 +184,20 @@ func (d *destination) load(r record) (*block, error) {
 // settle ends the life of a block that take handed out. Account enters into the books what became of it. It may wait for
 // the disk.
 func (d *destination) settle(r record, account func(*Books)) {
-	if r.onDisk {
-		d.spool.acked(r)
+	settled := func() {
+		account(&d.books)
+		d.m.pend(-1, -int64(r.rows), -int64(r.bytes))
+	}
+	if d.spool != nil {
+		d.spool.settle(r, settled)
 	}
 	d.mu.Lock()
-	if r.onDisk {
-		d.spool.settledLocked(r)
-	} else {
+	defer d.mu.Unlock()
+	if d.spool == nil {
 		d.mem.ack(r)
+		settled()
 	}
 	d.health.inFlight--
-	account(&d.books)
-	d.mu.Unlock()
-	d.m.pend(-1, -int64(r.rows), -int64(r.bytes))
 }
 
 // stop tells the senders to send what is there until the given time, and to end. It is called once, with Writer.mu held

@@ -65,10 +65,11 @@ type memQueue struct {
 
 // memSlot is the blocks of one slot, oldest first, in a ring.
 type memSlot struct {
-	ring []memEntry // its length is a power of two
-	head int
-	n    int
-	out  bool // the oldest one is handed out
+	ring    []memEntry // its length is a power of two
+	head    int
+	n       int
+	out     bool // the oldest one is handed out
+	storing bool // the oldest one is being stored elsewhere
 }
 
 type memEntry struct {
@@ -95,7 +96,7 @@ func (q *memQueue) append(b *block) (evicted lost) {
 			break // what is left is handed out, one block per slot
 		}
 		at := 0
-		if s.out {
+		if s.out || s.storing {
 			at = 1
 		}
 		gone := s.remove(at)
@@ -119,7 +120,7 @@ func (q *memQueue) oldestWaiting() (oldest *memSlot) {
 	for i := range q.slots {
 		s := &q.slots[i]
 		at := 0
-		if s.out {
+		if s.out || s.storing {
 			at = 1
 		}
 		if at < s.n {
@@ -131,40 +132,59 @@ func (q *memQueue) oldestWaiting() (oldest *memSlot) {
 	return oldest
 }
 
-// nextOldest hands out the oldest of all blocks whose slots have none handed out.
-func (q *memQueue) nextOldest() (record, bool) {
+// nextToStore returns the oldest of all blocks to be stored elsewhere, of those slots for which may, told whether it is
+// handed out, agrees. It stays until it is stored, given back, or settled.
+func (q *memQueue) nextToStore(may func(slot int, out bool) bool) (record, bool) {
 	best := -1
 	for i := range q.slots {
-		s := &q.slots[i]
-		if s.n > 0 && !s.out && (best < 0 || s.at(0).seq < q.slots[best].at(0).seq) {
+		if s := &q.slots[i]; s.n > 0 && !s.storing && (best < 0 || s.at(0).seq < q.slots[best].at(0).seq) && may(i, s.out) {
 			best = i
 		}
 	}
 	if best < 0 {
 		return record{}, false
 	}
-	return q.next(best)
+	q.slots[best].storing = true
+	return q.slots[best].at(0).record(best), true
 }
+
+// notStored says that a block which was to be stored stays.
+func (q *memQueue) notStored(r record) { q.slots[r.slot].storing = false }
 
 // giveBack makes a block which is handed out wait again.
 func (q *memQueue) giveBack(r record) { q.slots[r.slot].out = false }
 
+// stored removes a block which was stored elsewhere. It reports whether it was there, rather than settled meanwhile, and
+// whether it is handed out.
+func (q *memQueue) stored(r record) (there, out bool) {
+	s := &q.slots[r.slot]
+	if !s.storing {
+		return false, false
+	}
+	out = s.out
+	q.ack(r)
+	return true, out
+}
+
 // next hands out the oldest block of a slot, or reports that there is none.
 func (q *memQueue) next(slot int) (record, bool) {
 	s := &q.slots[slot]
-	if s.n == 0 || s.out {
+	if s.n == 0 || s.out || s.storing {
 		return record{}, false
 	}
 	s.out = true
-	e := s.at(0)
+	return s.at(0).record(slot), true
+}
+
+func (e *memEntry) record(slot int) record {
 	b := e.blk
-	return record{seq: e.seq, slot: slot, rows: b.rows, bytes: b.bytes, minTS: b.minTS, maxTS: b.maxTS, closed: b.closed, blk: b}, true
+	return record{seq: e.seq, slot: slot, rows: b.rows, bytes: b.bytes, minTS: b.minTS, maxTS: b.maxTS, closed: b.closed, blk: b}
 }
 
 // ack removes a block which is handed out.
 func (q *memQueue) ack(r record) {
 	s := &q.slots[r.slot]
-	s.out = false
+	s.out, s.storing = false, false
 	b := s.remove(0)
 	q.count(b, -1)
 	b.release()

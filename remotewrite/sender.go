@@ -79,6 +79,9 @@ func (d *destination) deliver(ctx context.Context, r record) bool {
 	defer blk.release()
 	var wait backoff
 	for attempt := 0; ; attempt++ {
+		if d.spool != nil && d.spool.recalled(r) {
+			return true
+		}
 		c := d.client.Load()
 		if age := c.dest.MaxBlockAge; age > 0 && time.Since(r.closed) > age {
 			d.expire(r)
@@ -109,18 +112,22 @@ func (d *destination) deliver(ctx context.Context, r record) bool {
 			d.giveUp(r, fail)
 			return true
 		}
-		if !d.pause(ctx, c, &wait, fail) {
+		if !d.pause(ctx, c, &wait, fail, r.slot) {
 			return false
 		}
 	}
 }
 
 // pause waits for the next attempt, and reports false when there will be none.
-func (d *destination) pause(ctx context.Context, c *client, wait *backoff, fail *sendError) bool {
+func (d *destination) pause(ctx context.Context, c *client, wait *backoff, fail *sendError, slot int) bool {
 	delay := wait.next(fail.RetryAfter)
 	due := time.Now().Add(delay)
 	t := time.NewTimer(delay)
 	defer t.Stop()
+	var recall <-chan struct{}
+	if d.spool != nil {
+		recall = d.spool.recall[slot]
+	}
 	drain := d.drain
 	select {
 	case <-drain:
@@ -138,6 +145,8 @@ func (d *destination) pause(ctx context.Context, c *client, wait *backoff, fail 
 			// The new options may be the remedy.
 			wait.reset()
 			return true
+		case <-recall:
+			return true // there may be another block to be sent first
 		case <-drain:
 			if fail.RetryAfter == 0 {
 				// There is little time left: try now, and go on in small steps.

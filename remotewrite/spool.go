@@ -53,6 +53,8 @@ type spool struct {
 	d    *destination
 	dir  string
 	wake chan struct{} // of capacity 1: there is a block in memory
+	// recall, by slot and of capacity 1, asks a sender for a block from memory which has to give way to older ones.
+	recall []chan struct{}
 
 	// These are owned by run's goroutine.
 	retryAt   time.Time
@@ -76,6 +78,9 @@ type spoolSlot struct {
 	blocks int
 	kept   int  // of these, how many are in spool.kept
 	outMem bool // one is handed out, and is in memory
+	// moved is the number in memory of a block which was handed out from there and is on disk now; movedTo is its number
+	// there. 0: none.
+	moved, movedTo uint64
 }
 
 // diskLimits are the limits of a destination's queue on disk.
@@ -87,10 +92,14 @@ type diskLimits struct {
 func limitsOf(d Destination) diskLimits { return diskLimits{d.MaxDiskBytes, d.MaxBlockAge} }
 
 func newSpool(d *destination, dir string, slots int) *spool {
-	return &spool{
+	s := &spool{
 		d: d, dir: dir, wake: make(chan struct{}, 1), slots: make([]spoolSlot, slots), kept: make(map[uint64]*block),
-		pause: backoff{min: time.Second, max: 15 * time.Second},
+		pause: backoff{min: time.Second, max: 5 * time.Second},
 	}
+	for range slots {
+		s.recall = append(s.recall, make(chan struct{}, 1))
+	}
+	return s
 }
 
 // run opens the queue and stores what comes, until ctx is done; then it stores what is left, and closes the queue. Drain is
@@ -187,57 +196,122 @@ func (s *spool) open() {
 // store moves blocks from memory to the disk until there are none, or the disk fails.
 func (s *spool) store() {
 	d := s.d
+	stored := false
 	mayDrop := true // once, lest a disk which gives no room for it takes everything
 	for {
 		d.mu.Lock()
-		r, ok := d.mem.nextOldest()
-		d.mu.Unlock()
+		r, ok := d.mem.nextToStore(s.mayStoreLocked)
 		if !ok {
+			d.mu.Unlock()
+			if stored { // a disk which takes one block and not the next does not work yet
+				s.works()
+			}
 			return
 		}
-		b := r.blk
+		b := r.blk.retain() // a sender may settle it meanwhile
+		d.mu.Unlock()
 		s.parts = b.appendParts(s.parts[:0])
 		seq, err := s.q.Append(diskqueue.Block{
 			Slot: r.slot, Kind: kindSnappy1, Samples: r.rows, RawBytes: b.rawBytes, MinTime: r.minTS, MaxTime: r.maxTS, Created: r.closed,
 		}, s.parts...)
 		clear(s.parts)
-		if errors.Is(err, diskqueue.ErrTooLarge) {
-			d.mu.Lock()
-			d.mem.ack(r)
-			d.books.Dropped.QueueFull += uint64(r.rows)
-			d.mu.Unlock()
-			d.m.pend(-1, -int64(r.rows), -int64(r.bytes))
-			d.m.dropped("queue_full").Add(float64(r.rows))
-			d.evictions.event("dropped a block which is larger than the bound of the disk", r.rows)
+		if err == nil {
+			s.stored(r, b, seq)
+			b.release()
+			stored = true
 			continue
 		}
-		if err != nil {
-			d.mu.Lock()
-			d.mem.giveBack(r)
-			d.mu.Unlock()
-			if mayDrop && diskqueue.IsFull(err) && s.memoryIsShort() && s.q.DropOldest() {
-				mayDrop = false
-				continue // there is a file now to be written anew
-			}
-			s.failed("write", err)
-			d.wakeSlot(r.slot)
-			return
+		b.release()
+		if errors.Is(err, diskqueue.ErrTooLarge) {
+			s.refuse(r)
+			continue
 		}
 		d.mu.Lock()
-		sl := &s.slots[r.slot]
-		if inMem := sl.kept + btoi(sl.outMem); inMem == sl.blocks && s.bytes+b.memBytes <= d.mem.limit/memoryShare {
-			s.kept[seq] = b.retain()
-			s.bytes += b.memBytes
-			sl.kept++
-		}
-		sl.blocks++
-		s.onDisk.Blocks++
-		s.onDisk.Samples += int64(r.rows)
-		s.onDisk.Bytes += int64(r.bytes)
-		d.mem.ack(r)
+		d.mem.notStored(r)
 		d.mu.Unlock()
-		s.works()
+		if mayDrop && diskqueue.IsFull(err) && s.memoryIsShort() && s.q.DropOldest() {
+			mayDrop = false
+			continue // there is a file now to be written anew
+		}
+		s.failed("write", err)
 		d.wakeSlot(r.slot)
+		return
+	}
+}
+
+// mayStoreLocked reports whether the oldest block of a slot may be stored. One which a sender has, from when the disk failed,
+// must be the oldest on the disk, too: else the sender gives it back first, since what is on the disk goes before it.
+func (s *spool) mayStoreLocked(slot int, out bool) bool {
+	if !out || s.slots[slot].blocks == 0 {
+		return true
+	}
+	select {
+	case s.recall[slot] <- struct{}{}:
+	default:
+	}
+	return false
+}
+
+// recalled reports whether a block which was handed out has to give way to older ones, and takes it back if so.
+func (s *spool) recalled(r record) bool {
+	d := s.d
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	sl := &s.slots[r.slot]
+	if r.onDisk || sl.moved == r.seq || sl.blocks == 0 {
+		return false
+	}
+	d.mem.giveBack(r)
+	d.health.inFlight--
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+	return true
+}
+
+// stored moves a block from memory to the disk, where it is since a moment ago. A sender may have it, from when the disk
+// failed: then it is the oldest of its slot all the same, and is settled on the disk when the sender is done with it.
+func (s *spool) stored(r record, b *block, seq uint64) {
+	d := s.d
+	d.mu.Lock()
+	there, out := d.mem.stored(r)
+	if !there {
+		d.mu.Unlock()
+		if _, err := s.q.Settle(r.slot, seq); err != nil {
+			s.ackFailed(err)
+		}
+		return
+	}
+	sl := &s.slots[r.slot]
+	if out {
+		sl.moved, sl.movedTo, sl.outMem = r.seq, seq, true
+	} else if sl.kept+btoi(sl.outMem) == sl.blocks && s.bytes+b.memBytes <= d.mem.limit/memoryShare {
+		s.kept[seq] = b.retain()
+		s.bytes += b.memBytes
+		sl.kept++
+	}
+	sl.blocks++
+	s.onDisk.Blocks++
+	s.onDisk.Samples += int64(r.rows)
+	s.onDisk.Bytes += int64(r.bytes)
+	d.mu.Unlock()
+	d.wakeSlot(r.slot)
+}
+
+// refuse drops a block which exceeds the bound of the disk alone.
+func (s *spool) refuse(r record) {
+	d := s.d
+	d.mu.Lock()
+	there, _ := d.mem.stored(r)
+	if there {
+		d.books.Dropped.QueueFull += uint64(r.rows)
+	}
+	d.mu.Unlock()
+	if there {
+		d.m.pend(-1, -int64(r.rows), -int64(r.bytes))
+		d.m.dropped("queue_full").Add(float64(r.rows))
+		d.evictions.event("dropped a block which is larger than the bound of the disk", r.rows)
 	}
 }
 
@@ -277,22 +351,47 @@ func (s *spool) read(r record) (*block, error) {
 	return newBlock(buf, r, r.disk.RawBytes, d.account), nil
 }
 
-// acked settles a block which was handed out, on the disk first: when it returns the slot may send again.
-func (s *spool) acked(r record) {
-	if err := s.q.Ack(r.disk); err != nil {
-		s.d.m.diskError("acknowledge")
-		s.d.diskErrors.failed("queue could not note what was delivered; after a kill it would be sent again", slog.Any("err", err))
+// settle settles a block which was handed out, on the disk if it is there, first: when it returns the slot may send again.
+// It calls account, with the destination's lock held, unless the block was lost meanwhile, and is in the books as that.
+func (s *spool) settle(r record, account func()) {
+	d := s.d
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	sl := &s.slots[r.slot]
+	there := true
+	var err error
+	switch {
+	case r.onDisk:
+		d.mu.Unlock()
+		err = s.q.Ack(r.disk)
+		d.mu.Lock()
+	case sl.moved == r.seq:
+		seq := sl.movedTo
+		sl.moved, sl.movedTo = 0, 0
+		d.mu.Unlock()
+		there, err = s.q.Settle(r.slot, seq)
+		d.mu.Lock()
+	default:
+		d.mem.ack(r)
+		account()
+		return
+	}
+	if err != nil {
+		s.ackFailed(err)
+	}
+	sl.outMem = false
+	if there {
+		sl.blocks--
+		s.onDisk.Blocks--
+		s.onDisk.Samples -= int64(r.rows)
+		s.onDisk.Bytes -= int64(r.bytes)
+		account()
 	}
 }
 
-// settledLocked takes a block out of what is on disk.
-func (s *spool) settledLocked(r record) {
-	sl := &s.slots[r.slot]
-	sl.blocks--
-	sl.outMem = false
-	s.onDisk.Blocks--
-	s.onDisk.Samples -= int64(r.rows)
-	s.onDisk.Bytes -= int64(r.bytes)
+func (s *spool) ackFailed(err error) {
+	s.d.m.diskError("acknowledge")
+	s.d.diskErrors.failed("queue could not note what was delivered; after a kill it would be sent again", slog.Any("err", err))
 }
 
 // lost enters into the books what the queue lost. The queue calls it with its lock held.
