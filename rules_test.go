@@ -15,6 +15,7 @@ var onlyImports = map[string][]string{
 	"bufpool":       {"scraper/internal/..."},
 	"labelcompress": {"scraper/internal/...", "scraper/bufpool", "github.com/cespare/xxhash/v2", "github.com/klauspost/compress/..."},
 	"streamparse":   {"scraper/internal/...", "scraper/bufpool", "github.com/cespare/xxhash/v2", "github.com/klauspost/compress/..."},
+	"diskqueue":     {"scraper/internal/..."},
 	"internal/...":  {"scraper/internal/..."},
 }
 
