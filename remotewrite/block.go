@@ -81,9 +81,9 @@ func (b *block) part(seg, off int) (view []byte, nextSeg, nextOff int) {
 
 // appendParts appends views of the payload's pieces. They are valid while the caller holds the block.
 func (b *block) appendParts(dst [][]byte) [][]byte {
-	for seg, off := 0, 0; ; seg, off = seg+1, 0 {
+	for seg := 0; ; seg++ {
 		var view []byte
-		if view, seg, off = b.part(seg, off); len(view) == 0 {
+		if view, seg, _ = b.part(seg, 0); len(view) == 0 {
 			return dst
 		}
 		dst = append(dst, view)
