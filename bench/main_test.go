@@ -111,7 +111,7 @@ func TestMeasure(t *testing.T) {
 			if !res.Checked || res.Check.Series != 1000 || res.Check.Missing != 0 || res.Check.Doubles != 0 {
 				t.Errorf("check = %+v of %d scrapes, want 1000 series, nothing missing and nothing twice\n%s", res.Check, res.ServedScrapes, res.Log)
 			}
-			if res.Received != res.ServedSamples || res.Samples == 0 || res.AnonAvg == 0 || res.FirstSampleSeconds <= 0 || res.Late.Scrapes == 0 {
+			if res.Received != res.ServedSamples || res.Samples == 0 || res.Served == 0 || res.AnonAvg == 0 || res.FirstSampleSeconds <= 0 || res.Late.Scrapes == 0 {
 				t.Errorf("result = %+v, want as many samples received as served, and memory, first sample and scrapes told", res)
 			}
 			if left, err := os.ReadDir(b.tmp); err != nil || len(left) != 0 {

@@ -196,10 +196,12 @@ type moment struct {
 	self   time.Duration
 	busy   time.Duration
 	counts sink.Counts
+	served int64 // samples
 }
 
 func (m *measurement) moment() (x moment, err error) {
 	x.at, x.counts = time.Now(), m.sink.Counts()
+	_, x.served = m.farm.Served()
 	var errs [3]error
 	x.cpu, errs[0] = m.cpu()
 	x.self, errs[1] = proc.CPU(os.Getpid())
@@ -246,6 +248,8 @@ func (m *measurement) run(ctx context.Context) error {
 	case m.scenario.memory > 0: // it died: that is a result
 		m.res.WindowSeconds = time.Since(before.at).Seconds()
 		m.res.Samples = int64(m.sink.Counts().Samples - before.counts.Samples)
+		_, served := m.farm.Served()
+		m.res.Served = served - before.served
 		m.evaluateMemory(before.at, time.Now())
 	default:
 		return m.dead(err)
@@ -285,8 +289,12 @@ func (m *measurement) evaluate(a, b moment) {
 	r.BenchMillicores = 1000 * self / window
 	r.OthersMillicores = max(0, 1000*((b.busy-a.busy).Seconds()-self-r.CPUSeconds)/window)
 	r.Samples = int64(b.counts.Samples - a.counts.Samples)
+	r.Served = b.served - a.served
+	if r.Served > 0 && m.agent.Kind != agent.FloorDiscard {
+		r.CPUPerMillion = r.CPUSeconds / float64(r.Served) * 1e6
+	}
 	if r.Samples > 0 {
-		r.CPUPerMillion = r.CPUSeconds / float64(r.Samples) * 1e6
+		r.CPUPerMillionArrived = r.CPUSeconds / float64(r.Samples) * 1e6
 		r.WirePerSample = float64(b.counts.WireBytes-a.counts.WireBytes) / float64(r.Samples)
 		r.BodyPerSample = float64(b.counts.BodyBytes-a.counts.BodyBytes) / float64(r.Samples)
 	}
@@ -302,7 +310,8 @@ func (m *measurement) evaluate(a, b moment) {
 func (m *measurement) evaluateMemory(from, to time.Time) {
 	r := &m.res
 	r.Timeline, r.Marks = m.samples.timeline(m.res.Started)
-	r.AnonAvg, r.AnonPeak, r.WorkingSetAvg, r.WorkingSetPeak = m.samples.between(from, to)
+	r.AnonAvg, _, r.WorkingSetAvg, _ = m.samples.between(from, to)
+	_, r.AnonPeak, _, r.WorkingSetPeak = m.samples.between(m.res.Started, to)
 	m.noteFirst()
 	r.Connections = m.farm.Connections()
 }

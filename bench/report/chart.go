@@ -86,7 +86,7 @@ func bars(title string, agents []string, values []float64) func(*charts.Painter)
 		opt.Horizontal = true
 		opt.Title = charts.TitleOption{Text: title}
 		opt.CategoryAxis = charts.CategoryAxisOption{Labels: agents}
-		opt.ValueAxis = []charts.ValueAxisOption{{Min: charts.Ptr(0.0), ValueFormatter: short}}
+		opt.ValueAxis = []charts.ValueAxisOption{{Min: charts.Ptr(0.0), ValueFormatter: short, LabelCount: 6}}
 		opt.Padding = charts.Box{Top: 12, Left: 12, Right: 40, Bottom: 12, IsSet: true}
 		opt.BarSize = 0.6
 		return p.BarChart(opt)

@@ -170,9 +170,10 @@ const legend = `
 All of the window, after a time for warming up. Each agent ran alone, one after the other, with the same targets at the
 same addresses.
 
-- **CPU-s/M**: CPU seconds, user and system, per million samples which arrived; **millicores**: CPU seconds per 1,000 seconds.
+- **CPU-s/M**: CPU seconds, user and system, per million samples which the targets served; **millicores**: CPU seconds per
+  1,000 seconds. **samples/s** is what arrived: each agent adds its automatic series, and some drop what others keep.
 - **anon**: resident anonymous memory (RssAnon), read ten times a second; **working set**: the control group's usage without
-  inactive file pages.
+  inactive file pages. Peaks are from the process' start on, when it learns what there is.
 - **wire B/sample**: bytes which came over the connections to the endpoint, headers and TLS included.
 - **late**: scrapes which came more than 50 ms after they were due, by the rhythm of each target's own scrapes; **p99** of that.
 - **missing**, **doubles**: samples which were served and had not arrived at the end, or had arrived more often, counted

@@ -16,7 +16,7 @@ import (
 	"scraper/bench/sink"
 )
 
-// Result is what was measured of one agent in one scenario. All but the totals at its end is of the window.
+// Result is what was measured of one agent in one scenario. All is of the window, but for peaks and the totals at its end.
 type Result struct {
 	Scenario      string    `json:"scenario"`
 	Agent         string    `json:"agent"`
@@ -27,9 +27,13 @@ type Result struct {
 
 	CPUSeconds    float64 `json:"cpuSeconds"`
 	Millicores    float64 `json:"millicores"`
-	CPUPerMillion float64 `json:"cpuSecondsPerMillionSamples"`
-	Samples       int64   `json:"samples"` // which arrived
+	CPUPerMillion float64 `json:"cpuSecondsPerMillionSamples"` // which the targets served: the same for all agents
+	Served        int64   `json:"samplesServed"`
 
+	CPUPerMillionArrived float64 `json:"cpuSecondsPerMillionSamplesArrived"`
+	Samples              int64   `json:"samples"` // which arrived, automatic series included
+
+	// Averages are of the window, peaks from the start on: learning what is there takes the most, and has to fit too.
 	AnonAvg        int64 `json:"rssAnonAvgBytes"`
 	AnonPeak       int64 `json:"rssAnonPeakBytes"`
 	WorkingSetAvg  int64 `json:"workingSetAvgBytes"`
