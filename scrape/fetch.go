@@ -36,7 +36,6 @@ type request struct {
 	timeout   time.Duration
 	userAgent string
 	gzip      bool
-	dialect   config.Dialect
 	maxBytes  int64 // of the decompressed body
 }
 

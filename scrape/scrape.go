@@ -64,7 +64,7 @@ func (m *Manager) scrape(ctx context.Context, t *target, st *jobState, interval,
 	defer cancel()
 	rq := &request{
 		url: t.spec.url, timeout: timeout, userAgent: m.opts.UserAgent, gzip: st.cfg.EnableCompression,
-		dialect: m.opts.Dialect, maxBytes: m.maxBytes(st.cfg),
+		maxBytes: m.maxBytes(st.cfg),
 	}
 	held := false
 	defer func() {
