@@ -2,12 +2,13 @@
 //
 // A batch is rows of (label set, value), with a timestamp only where the target wrote one. It exists because a scrape is
 // atomic: the body is gone long before it is known to be good, so its samples wait here, at 12 bytes each. A batch does
-// not own label sets: they belong to the target's labelset.Store, which outlives the batch.
+// not own label sets: they belong to the target's labelset.Store, which outlives the batch. What is more than a sample, or
+// has labels which are in no store, is a row with extras (rows.go), and takes as much as it has.
 //
 // Concurrency: one goroutine at a time. Ownership: the rows live in chunks of a bufpool.Pool, which Reset gives back.
 //
 // The package lies below both scrape, which fills batches, and remotewrite, which reads them, so that neither needs to
-// import the other. Read batch.go first.
+// import the other. Read batch.go first, then rows.go and spool.go.
 package batch
 
 import (
@@ -37,10 +38,14 @@ const (
 	timedRowBytes = plainRowBytes + 8
 
 	timedRow = 1 << 31 // set in a row's label set when a timestamp follows its value
+	extraRow = 1 << 30 // set there when extras follow
+
+	// maxRowBytes is the longest row: what one metric can bring is limited to less long before.
+	maxRowBytes = 16 << 20
 )
 
 // MaxSet is the largest label set identifier that a row can carry.
-const MaxSet = labelset.ID(timedRow - 1)
+const MaxSet = labelset.Reserved - 1
 
 // Dropped counts, by reason, samples which a sink accepted but had to let go while the batch was being committed.
 // The zero value means that nothing was dropped.
@@ -74,6 +79,7 @@ type Batch struct {
 
 	pool   *bufpool.Pool
 	chunks []*bufpool.Buf
+	bytes  int // capacity of chunks
 	rows   int
 	timed  int
 
@@ -98,13 +104,7 @@ func (b *Batch) Len() int { return b.rows }
 func (b *Batch) Timed() int { return b.timed }
 
 // Bytes is the memory that the batch's chunks take, in bytes.
-func (b *Batch) Bytes() int64 {
-	var n int64
-	for _, c := range b.chunks {
-		n += int64(cap(c.B))
-	}
-	return n
-}
+func (b *Batch) Bytes() int64 { return int64(b.bytes) }
 
 // Append adds a row without a timestamp of its own.
 func (b *Batch) Append(set labelset.ID, value float64) {
@@ -135,16 +135,17 @@ func (b *Batch) grow(n int) []byte {
 			return c.B[l : l+n : l+n]
 		}
 	}
-	if b.spool != nil && len(b.chunks)*chunkBytes >= b.spool.maxBytes {
+	if b.spool != nil && b.bytes >= b.spool.maxBytes {
 		b.spill()
 	}
 	size := chunkBytes
 	if len(b.chunks) == 0 && b.file == nil {
 		size = firstChunkBytes
 	}
-	c := b.pool.Get(size)
+	c := b.pool.Get(max(size, n))
 	c.B = c.B[:n]
 	b.chunks = append(b.chunks, c)
+	b.bytes += cap(c.B)
 	return c.B[:n:n]
 }
 
@@ -155,7 +156,7 @@ func (b *Batch) Reset() {
 		b.chunks[i] = nil
 	}
 	b.chunks = b.chunks[:0]
-	b.rows, b.timed = 0, 0
+	b.bytes, b.rows, b.timed = 0, 0, 0
 	b.Sets = nil
 	if b.file != nil {
 		b.spool.put(b.file)
@@ -176,15 +177,21 @@ func (b *Batch) Reset() {
 // A cursor is valid until the batch is changed or reset. Err tells afterwards whether all rows could be read; who leaves the
 // loop early calls Close.
 type Cursor struct {
-	// Set, Value and TimestampMillis are the current row's. The timestamp is the batch's where the row has none.
+	// Kind says what the current row is.
+	Kind Kind
+	// Set, Value and TimestampMillis are the current row's. The timestamp is the batch's where the row has none. Set means
+	// nothing where Labels are given, and in metadata.
 	Set             labelset.ID
 	Value           float64
 	TimestampMillis int64
 	// Timed is true where the target wrote the timestamp itself.
 	Timed bool
+	// Extra is what else a row may have; the zero value in a plain one. Its bytes are views, valid until Next.
+	Extra
 
 	b     *Batch
-	chunk int // counting those in the file first
+	extra bool // the current row has extras
+	chunk int  // counting those in the file first
 	rest  []byte
 	page  *bufpool.Buf // of the chunk that was read from the file
 	err   error
@@ -202,15 +209,20 @@ func (c *Cursor) Next() bool {
 	}
 	head := binary.LittleEndian.Uint32(c.rest)
 	c.Value = math.Float64frombits(binary.LittleEndian.Uint64(c.rest[4:]))
-	c.Set = labelset.ID(head &^ timedRow)
+	c.Set = labelset.ID(head &^ (timedRow | extraRow))
 	c.Timed = head&timedRow != 0
 	if c.Timed {
 		c.TimestampMillis = int64(binary.LittleEndian.Uint64(c.rest[12:]))
 		c.rest = c.rest[timedRowBytes:]
-		return true
+	} else {
+		c.TimestampMillis = c.b.TimestampMillis
+		c.rest = c.rest[plainRowBytes:]
 	}
-	c.TimestampMillis = c.b.TimestampMillis
-	c.rest = c.rest[plainRowBytes:]
+	if head&extraRow != 0 {
+		c.takeExtra()
+	} else if c.extra {
+		c.Kind, c.Extra, c.extra = KindSample, Extra{}, false
+	}
 	return true
 }
 
@@ -237,7 +249,7 @@ func (c *Cursor) load(i int) bool {
 	if c.page == nil {
 		c.page = c.b.pool.Get(chunkBytes)
 	}
-	if c.err = c.b.file.read(i, &c.page.B); c.err != nil {
+	if c.err = c.b.file.read(i, c.page); c.err != nil {
 		c.Close()
 		c.chunk = math.MaxInt - 1 // there is no way on
 		return false
@@ -257,8 +269,9 @@ func (c *Cursor) Close() {
 	}
 }
 
-// AppendLabels appends the current row's labels to dst, sorted by name, as references into the dictionary that the
-// batch's Sets use. The references are borrowed: they are valid until the call that was given the batch returns.
+// AppendLabels appends the labels of the current row's label set to dst, sorted by name, as references into the dictionary
+// that the batch's Sets use. The references are borrowed: they are valid until the call that was given the batch returns.
+// A row whose Labels are given, and metadata, have no label set.
 func (c *Cursor) AppendLabels(dst []labelcompress.Ref) []labelcompress.Ref {
 	return c.b.Sets.AppendRefs(dst, c.Set)
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"sync"
+
+	"scraper/bufpool"
 )
 
 // maxIdleFiles is how many files are kept open for batches to come. Few targets are large, and fewer at the same time.
@@ -97,11 +99,15 @@ func (x *spoolFile) append(b []byte) error {
 	return nil
 }
 
-// read reads chunk i into *b, whose capacity is that of a chunk.
-func (x *spoolFile) read(i int, b *[]byte) error {
+// read reads chunk i into b, which it makes large enough.
+func (x *spoolFile) read(i int, b *bufpool.Buf) error {
 	c := x.chunks[i]
-	*b = (*b)[:c.bytes]
-	if _, err := x.f.ReadAt(*b, c.offset); err != nil {
+	b.B = b.B[:0]
+	if int(c.bytes) > cap(b.B) {
+		b.Grow(int(c.bytes))
+	}
+	b.B = b.B[:c.bytes]
+	if _, err := x.f.ReadAt(b.B, c.offset); err != nil {
 		return fmt.Errorf("batch: read back rows: %w", err)
 	}
 	return nil
@@ -120,7 +126,7 @@ func (b *Batch) spill() {
 		c.Release()
 		b.chunks[i] = nil
 	}
-	b.chunks = b.chunks[:0]
+	b.chunks, b.bytes = b.chunks[:0], 0
 	if b.err != nil {
 		b.err = fmt.Errorf("keep a large scrape's samples in a file: %w; -promscrape.maxBatchMemory would keep more in memory", b.err)
 	}

@@ -3,6 +3,7 @@ package labelcompress
 import (
 	"encoding/binary"
 	"math/bits"
+	"slices"
 )
 
 // The wire form of a label, as a TimeSeries message of remote write 1 contains it:
@@ -21,6 +22,22 @@ const (
 // MaxLabelBytes is the length of the longest label that a Dict stores, in bytes of its wire form. It bounds what one
 // label can make the dictionary allocate at once; no receiver takes one nearly as long.
 const MaxLabelBytes = 16 << 20
+
+// AppendLabel appends the wire form of a label, as Dict.Wire returns it, to dst: for labels which are in no dictionary.
+func AppendLabel[T []byte | string](dst []byte, name, value T) []byte {
+	k, n := len(dst), wireBytes(len(name), len(value))
+	dst = slices.Grow(dst, n)[:k+n]
+	putWire(dst[k:], name, value)
+	return dst
+}
+
+// SplitLabel returns views of the name and the value of the first label of wire forms which stand one after the other, and
+// what follows it. There must be one, and AppendLabel or a Dict must have made it.
+func SplitLabel(wire []byte) (name, value, rest []byte) {
+	w := labelAt(wire, 0)
+	name, value = splitWire(w)
+	return name, value, wire[len(w):]
+}
 
 func uvarintBytes(n int) int { return (bits.Len64(uint64(n)|1) + 6) / 7 }
 

@@ -51,6 +51,34 @@ func decodeLabel(wire []byte) (name, value string, err error) {
 	return name, value, err
 }
 
+// TestLabelsOutsideADict pins that labels which are in no dictionary have the form of those which are, and come apart
+// again.
+func TestLabelsOutsideADict(t *testing.T) {
+	d := New(Options{})
+	labels := [][2]string{{"__name__", "up"}, {"", ""}, {"long", strings.Repeat("x", 300)}, {strings.Repeat("n", 20_000), "v"}}
+	var wire []byte
+	for _, l := range labels {
+		n := len(wire)
+		wire = AppendLabel(wire, l[0], l[1])
+		r, err := d.InternString(l[0], l[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, want := wire[n:], d.Wire(r); string(got) != string(want) {
+			t.Errorf("AppendLabel(%.20q) appends % .60x, the dictionary has % .60x", l, got, want)
+		}
+	}
+	for _, l := range labels {
+		var name, value []byte
+		if name, value, wire = SplitLabel(wire); string(name) != l[0] || string(value) != l[1] {
+			t.Errorf("SplitLabel = %.20q %.20q, want %.20q", name, value, l)
+		}
+	}
+	if len(wire) != 0 {
+		t.Errorf("SplitLabel leaves % .60x behind the last label", wire)
+	}
+}
+
 func FuzzWireRoundTrip(f *testing.F) {
 	for _, seed := range [][2]string{
 		{"", ""}, {"a", "b"}, {"__name__", "node_cpu_seconds_total"}, {"le", "+Inf"}, {"path", "/a\nb\"\\"},

@@ -26,7 +26,7 @@ import (
 type ID uint32
 
 // Reserved is the smallest number which is never an ID: callers may keep marks in the values from here on.
-const Reserved ID = 1 << 31
+const Reserved ID = 1 << 30
 
 // lastBytes precede a record which was made with AddTimed.
 const lastBytes = 8
@@ -37,7 +37,7 @@ const NoLast int64 = -1 << 63
 // ErrTooMany says that a label set has more than MaxLabels labels.
 var ErrTooMany = errors.New("too many labels in one series")
 
-// ErrFull says that the target's label sets take two gigabytes, which is all that their IDs can address.
+// ErrFull says that the target's label sets take a gigabyte, which is all that their IDs can address.
 var ErrFull = errors.New("the target has too many series; sample_limit would refuse it earlier")
 
 func tooMany(n int) error {

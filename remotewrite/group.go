@@ -43,6 +43,8 @@ type lane struct {
 	open  builder
 	cache *relabelCache // nil without rules
 	refs  []labelcompress.Ref
+	// inline is the labels of a row whose labels are in no dictionary.
+	inline inlineLabels
 }
 
 func newGroup(key groupKey, rules *relabel.Rules, o Options, account *atomic.Int64) *group {
@@ -72,8 +74,14 @@ func (g *group) commit(b *batch.Batch, slot int, now time.Time) (lost batch.Drop
 	rows := 0
 	c := b.Cursor()
 	for ; c.Next(); rows++ {
-		l.refs = c.AppendLabels(l.refs[:0])
-		r := row{refs: l.refs, value: c.Value, tsMillis: c.TimestampMillis}
+		r := row{value: c.Value, tsMillis: c.TimestampMillis}
+		if c.Labels == nil {
+			l.refs = c.AppendLabels(l.refs[:0])
+			r.refs = l.refs
+		} else {
+			l.inline.set(c.Labels)
+			r.labels = l.inline.ls.L
+		}
 		if l.cache != nil && !l.cache.apply(&r) {
 			lost.Relabeled++
 			continue
@@ -101,6 +109,7 @@ func (g *group) commit(b *batch.Batch, slot int, now time.Time) (lost batch.Drop
 		l.deadline.Store(now.Add(g.key.flush).UnixNano())
 		opened = true
 	}
+	l.inline.forget()
 	l.accountLocked()
 	// The counts of what happened once count for each destination.
 	lost.Relabeled *= len(g.dests)

@@ -37,8 +37,7 @@ type relabelCache struct {
 	dying     [][]labelcompress.Ref
 	turned    time.Time
 
-	labels relabel.Labels
-	text   []byte
+	labels inlineLabels
 }
 
 // generation is results by the hash of their label set. A result lies in a slab: the label set, then what became of it.
@@ -72,6 +71,9 @@ func newRelabelCache(rules *relabel.Rules, maxBytes int64) *relabelCache {
 // of r are borrowed, and belong to the dictionary that begin was told; what replaces them is a view, valid until the next
 // call.
 func (c *relabelCache) apply(r *row) bool {
+	if r.labels != nil {
+		return c.applyInline(r)
+	}
 	h := c.hash(r.refs)
 	e, slab, ok := c.cur.find(h, r.refs)
 	if !ok {
@@ -98,31 +100,34 @@ func (c *relabelCache) apply(r *row) bool {
 
 // work applies the rules, and remembers the result if there is room for it.
 func (c *relabelCache) work(h uint64, r *row) bool {
-	c.text = c.text[:0]
-	for _, ref := range r.refs {
-		name, value := c.dict.Label(ref)
-		c.text = append(append(c.text, name...), value...)
-	}
-	all := string(c.text) // one allocation for all labels
-	c.labels.Reset()
-	for _, ref := range r.refs {
-		name, value := c.dict.Label(ref)
-		n, v := len(name), len(value)
-		c.labels.L = append(c.labels.L, relabel.Label{Name: all[:n], Value: all[n : n+v]})
-		all = all[n+v:]
-	}
-	kept := c.rules.Apply(&c.labels)
-	if !kept {
-		c.labels.L = c.labels.L[:0]
-	}
-	c.labels.L = slices.DeleteFunc(c.labels.L, func(l relabel.Label) bool { return l.Value == "" })
-	c.labels.Sort()
-	if out, ok := c.remember(h, r.refs, c.labels.L); ok {
+	c.labels.wire = c.dict.AppendWire(c.labels.wire[:0], r.refs)
+	c.labels.set(c.labels.wire)
+	relabelInPlace(c.rules, &c.labels.ls)
+	labels := c.labels.ls.L
+	if out, ok := c.remember(h, r.refs, labels); ok {
 		r.refs = out
 	} else {
-		r.labels = c.labels.L
+		r.labels = labels
 	}
-	return len(c.labels.L) > 0
+	return len(labels) > 0
+}
+
+// applyInline is apply for labels which are in no dictionary: nothing is remembered of them.
+func (c *relabelCache) applyInline(r *row) bool {
+	c.labels.ls.Reset()
+	c.labels.ls.L = append(c.labels.ls.L, r.labels...)
+	relabelInPlace(c.rules, &c.labels.ls)
+	r.labels = c.labels.ls.L
+	return len(r.labels) > 0
+}
+
+// relabelInPlace replaces labels by what rules make of them, sorted by name; nothing is left of what they drop.
+func relabelInPlace(rules *relabel.Rules, ls *relabel.Labels) {
+	if !rules.Apply(ls) {
+		ls.L = ls.L[:0]
+	}
+	ls.L = slices.DeleteFunc(ls.L, func(l relabel.Label) bool { return l.Value == "" })
+	ls.Sort()
 }
 
 // remember adds a result to the current generation, and returns the references of its labels there. It reports false when
@@ -217,8 +222,7 @@ func (c *relabelCache) close() {
 		c.release(cacheReleases)
 	}
 	c.cur, c.prev, c.dying, c.dict = generation{}, generation{}, nil, nil
-	c.labels = relabel.Labels{}
-	c.text = nil
+	c.labels = inlineLabels{}
 }
 
 // find returns the entry of a label set, and its references.
