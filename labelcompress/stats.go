@@ -52,6 +52,16 @@ func objectBytes[T any]() int64 {
 // Bytes returns Stats.Bytes, the dictionary's memory account, without taking a lock.
 func (d *Dict) Bytes() int64 { return d.bytes.Load() }
 
+// MaxBytes is Options.MaxBytes, 0 when there is none.
+func (d *Dict) MaxBytes() int64 { return d.maxBytes }
+
+// Cost is about the memory in bytes that r's label takes, whoever holds it: its wire form, its word, and its share of a
+// hash table at the usual load.
+func (d *Dict) Cost(r Ref) int64 {
+	const perLabel = 8 + 12
+	return int64(len(d.Wire(r))) + perLabel
+}
+
 // Stats returns a snapshot.
 func (d *Dict) Stats() Stats {
 	var s Stats

@@ -37,6 +37,9 @@ const NoLast int64 = -1 << 63
 // ErrTooMany says that a label set has more than MaxLabels labels.
 var ErrTooMany = errors.New("too many labels in one series")
 
+// ErrShare says that a label set was not stored because the store's labels may take no more of the dictionary.
+var ErrShare = errors.New("the target's labels take all that one target may have of the dictionary")
+
 // ErrFull says that the target's label sets take a gigabyte, which is all that their IDs can address.
 var ErrFull = errors.New("the target has too many series; sample_limit would refuse it earlier")
 
@@ -78,6 +81,9 @@ type Store struct {
 	liveBytes int
 	sets      int
 
+	labelBytes    int64 // of the dictionary, for what locals hold
+	maxLabelBytes int64 // 0: no limit
+
 	slots   []byte   // scratch of Add
 	numbers []uint32 // scratch of Add
 }
@@ -95,6 +101,10 @@ func New(dict *labelcompress.Dict, common []labelcompress.Ref) *Store {
 	return s
 }
 
+// LimitLabels sets how much of the dictionary the store's labels may take, in bytes as labelcompress.Dict.Cost counts them;
+// labels which other stores hold too count in full. Zero is no limit.
+func (s *Store) LimitLabels(bytes int64) { s.maxLabelBytes = bytes }
+
 // Dict is the dictionary that the store's references belong to.
 func (s *Store) Dict() *labelcompress.Dict { return s.dict }
 
@@ -102,7 +112,7 @@ func (s *Store) Dict() *labelcompress.Dict { return s.dict }
 func (s *Store) Len() int { return s.sets }
 
 // Add stores the label set refs, which must be sorted by name, and returns its ID. It takes ownership of one reference of
-// each of refs, also when it fails.
+// each of refs, also when it fails: with ErrShare, ErrTooMany or ErrFull.
 func (s *Store) Add(refs []labelcompress.Ref) (ID, error) { return s.add(refs, false) }
 
 // AddTimed is Add for a series with timestamps of its own: eight more bytes keep the last one, NoLast at first.
@@ -118,14 +128,18 @@ func (s *Store) add(refs []labelcompress.Ref, timed bool) (ID, error) {
 	s.slots, s.numbers = s.slots[:0], s.numbers[:0]
 	common := s.common
 	size := 0
-	for _, r := range refs {
+	for i, r := range refs {
 		if k := indexRef(common, r); k >= 0 {
 			s.slots = append(s.slots, byte(len(s.common)-len(common)+k+1))
 			common = common[k+1:]
 			s.dict.Release(r)
 			continue
 		}
-		n := s.number(r)
+		n, ok := s.number(r)
+		if !ok {
+			s.dropAll(refs[i:])
+			return 0, ErrShare
+		}
 		s.slots = append(s.slots, shapeOwn)
 		s.numbers = append(s.numbers, n)
 		size += uvarintLen(n)
@@ -134,9 +148,7 @@ func (s *Store) add(refs []labelcompress.Ref, timed bool) (ID, error) {
 	size += uvarintLen(shape)
 	off, b, ok := s.alloc(size, timed)
 	if !ok {
-		for _, n := range s.numbers {
-			s.drop(n)
-		}
+		s.dropAll(nil)
 		return 0, ErrFull
 	}
 	n := binary.PutUvarint(b, uint64(shape))
@@ -145,6 +157,16 @@ func (s *Store) add(refs []labelcompress.Ref, timed bool) (ID, error) {
 	}
 	s.sets++
 	return ID(off), nil
+}
+
+// dropAll takes back what add did so far, and gives back the references that it did not come to.
+func (s *Store) dropAll(rest []labelcompress.Ref) {
+	for _, n := range s.numbers {
+		s.drop(n)
+	}
+	for _, r := range rest {
+		s.dict.Release(r)
+	}
 }
 
 // alloc makes room for a record of size bytes.
@@ -165,8 +187,8 @@ func (s *Store) alloc(size int, timed bool) (off uint32, b []byte, ok bool) {
 	return off, b, true
 }
 
-// number returns the local number of r, and takes over the caller's reference.
-func (s *Store) number(r labelcompress.Ref) uint32 {
+// number returns the local number of r, and takes over the caller's reference, unless r would be one too many.
+func (s *Store) number(r labelcompress.Ref) (n uint32, ok bool) {
 	if s.index == nil {
 		s.index = make(map[labelcompress.Ref]uint32, s.locals.Len())
 		for i := range uint32(s.locals.Len()) {
@@ -178,9 +200,13 @@ func (s *Store) number(r labelcompress.Ref) uint32 {
 	if n, ok := s.index[r]; ok {
 		s.dict.Release(r) // the store has one already
 		s.locals.At(n).uses++
-		return n
+		return n, true
 	}
-	var n uint32
+	cost := s.dict.Cost(r)
+	if s.maxLabelBytes > 0 && s.labelBytes+cost > s.maxLabelBytes {
+		return 0, false
+	}
+	s.labelBytes += cost
 	if k := len(s.free); k > 0 {
 		n = s.free[k-1]
 		s.free = s.free[:k-1]
@@ -189,7 +215,7 @@ func (s *Store) number(r labelcompress.Ref) uint32 {
 		n = s.locals.Push(local{r, 1})
 	}
 	s.index[r] = n
-	return n
+	return n, true
 }
 
 // drop takes back one use of the local number n.
@@ -199,6 +225,7 @@ func (s *Store) drop(n uint32) {
 		return
 	}
 	delete(s.index, l.ref)
+	s.labelBytes -= s.dict.Cost(l.ref)
 	s.dict.Release(l.ref)
 	l.ref = 0
 	s.free = append(s.free, n)

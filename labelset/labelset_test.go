@@ -313,3 +313,39 @@ func TestSteadyUseAllocatesNothing(t *testing.T) {
 	}
 	r.model[id].last = r.s.Last(id)
 }
+
+// TestLabelsShare pins that a store refuses new labels beyond its share of the dictionary, takes known ones still, and
+// has room again when label sets go.
+func TestLabelsShare(t *testing.T) {
+	r := newRig(t, "job=x")
+	const most = 10_000
+	r.s.LimitLabels(most)
+	var ids []ID
+	for i := 0; ; i++ {
+		refs := r.refs([]string{"a=" + strings.Repeat("v", i%40) + fmt.Sprint(i), fmt.Sprintf("b=%d", i), "job=x"})
+		id, err := r.s.Add(refs)
+		if errors.Is(err, ErrShare) {
+			break
+		} else if err != nil || i > most {
+			t.Fatalf("Add number %d = error %v, want ErrShare at some time", i, err)
+		}
+		ids = append(ids, id)
+	}
+	if n := r.dict.Stats().LiveBytes; n > most || n < most/4 {
+		t.Errorf("the store's labels take %d bytes of the dictionary, the limit is %d", n, most)
+	}
+	known := []string{"a=0", "b=1", "job=x"}
+	if id, err := r.s.Add(r.refs(known)); err != nil {
+		t.Errorf("Add(%q), whose labels are known, = error %v", known, err)
+	} else {
+		r.s.Remove(id, false)
+	}
+	for _, id := range ids {
+		r.s.Remove(id, false)
+	}
+	for i := range ids { // as much as before fits again
+		if _, err := r.s.Add(r.refs([]string{"a=" + strings.Repeat("v", i%40) + fmt.Sprint(i), fmt.Sprintf("b=%d", i), "job=x"})); err != nil {
+			t.Fatalf("after all were removed, Add number %d = error %v", i, err)
+		}
+	}
+}
