@@ -94,7 +94,7 @@ func TestCountingAllocatesNothing(t *testing.T) {
 	s := &scratch{body: block}
 	r := newReceiver(t, Options{CountOnly: true, CountPerSeries: true})
 	alloctest.WantAllocs(t, 0, func() {
-		if err := errors.Join(s.decompress(r.opts.MaxDecodedBytes), r.take(s)); err != nil {
+		if err := errors.Join(s.unsnappy(r.opts.MaxDecodedBytes), r.take(s)); err != nil {
 			t.Fatal(err)
 		}
 	})

@@ -11,8 +11,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/klauspost/compress/snappy"
 )
 
 // The paths which a Receiver serves.
@@ -25,9 +23,6 @@ const (
 // maxIdleScratch bounds what a scratch buffer keeps between requests, in bytes: enough for the blocks of a sender, and
 // little enough that a burst of huge requests is forgotten.
 const maxIdleScratch = 4 << 20
-
-// snappyMaxRatio is more than a snappy block can expand: its densest element makes 64 bytes out of 3.
-const snappyMaxRatio = 22
 
 // scratch is what one request needs while it is read and decoded.
 type scratch struct {
@@ -87,7 +82,8 @@ func (r *Receiver) intercept(w http.ResponseWriter, req *http.Request) (handled 
 
 // write takes one request, or says why not: by a refusal, else by errAborted. It counts those that it takes.
 func (r *Receiver) write(w http.ResponseWriter, req *http.Request) error {
-	if err := checkHeader(req.Header); err != nil {
+	decompress, err := r.checkHeader(req.Header)
+	if err != nil {
 		return err
 	}
 	s, err := r.acquire(req.Context())
@@ -98,31 +94,35 @@ func (r *Receiver) write(w http.ResponseWriter, req *http.Request) error {
 	if err := s.readBody(w, req, r.opts.MaxBodyBytes); err != nil {
 		return err
 	}
-	if err := s.decompress(r.opts.MaxDecodedBytes); err != nil {
+	if err := decompress(s, r.opts.MaxDecodedBytes); err != nil {
 		return err
 	}
 	return r.take(s)
 }
 
-// checkHeader refuses what is not remote write 1.0 with snappy. Missing headers are taken to mean that. Further formats
-// and compressions find their place here: it would return which.
-func checkHeader(h http.Header) error {
+// checkHeader refuses what is not remote write 1.0 in a compression which the receiver takes, and returns what decodes that.
+// Missing headers are taken to mean snappy. Further formats find their place here: it would return which.
+func (r *Receiver) checkHeader(h http.Header) (decompressor, error) {
 	if ct := h.Get("Content-Type"); ct != "" {
 		mediaType, params, err := mime.ParseMediaType(ct)
 		if err != nil {
-			return refuse(http.StatusUnsupportedMediaType, "content type %.200q: %w", ct, err)
+			return nil, refuse(http.StatusUnsupportedMediaType, "content type %.200q: %w", ct, err)
 		}
 		if mediaType != "application/x-protobuf" {
-			return refuse(http.StatusUnsupportedMediaType, "content type %.200q is not supported, want application/x-protobuf", mediaType)
+			return nil, refuse(http.StatusUnsupportedMediaType, "content type %.200q is not supported, want application/x-protobuf", mediaType)
 		}
 		if p, ok := params["proto"]; ok && p != "prometheus.WriteRequest" {
-			return refuse(http.StatusUnsupportedMediaType, "message %.200q is not supported, want prometheus.WriteRequest (remote write 1.0)", p)
+			return nil, refuse(http.StatusUnsupportedMediaType, "message %.200q is not supported, want prometheus.WriteRequest (remote write 1.0)", p)
 		}
 	}
-	if ce := h.Get("Content-Encoding"); ce != "" && !strings.EqualFold(ce, "snappy") {
-		return refuse(http.StatusUnsupportedMediaType, "content encoding %.200q is not supported, want snappy", ce)
+	switch ce := h.Get("Content-Encoding"); {
+	case ce == "" || strings.EqualFold(ce, "snappy"):
+		return (*scratch).unsnappy, nil
+	case r.zstd != nil && strings.EqualFold(ce, "zstd"):
+		return r.unzstd, nil
+	default:
+		return nil, refuse(http.StatusUnsupportedMediaType, "content encoding %.200q is not supported, want snappy", ce)
 	}
-	return nil
 }
 
 // acquire waits for a slot and returns scratch space, which release takes back.
@@ -178,27 +178,6 @@ func (s *scratch) readBody(w http.ResponseWriter, req *http.Request, maxBytes in
 			return fmt.Errorf("read body: %w: %w", errAborted, err)
 		}
 	}
-}
-
-// decompress decodes s.body into s.decoded. It is strict: what only klauspost's own extension of the format allows is
-// refused, as other receivers would.
-func (s *scratch) decompress(maxBytes int64) error {
-	n, err := snappy.DecodedLen(s.body)
-	if err != nil {
-		return refuse(http.StatusBadRequest, "snappy: %w", err)
-	}
-	if int64(n) > maxBytes {
-		return refuse(http.StatusRequestEntityTooLarge, "decompressed body has %d bytes, more than %d (MaxDecodedBytes)", n, maxBytes)
-	}
-	if n > snappyMaxRatio*len(s.body) {
-		return refuse(http.StatusBadRequest, "snappy: a block of %d bytes cannot hold %d", len(s.body), n)
-	}
-	s.decoded, err = snappy.DecodeStrict(s.decoded[:cap(s.decoded)], s.body)
-	if err != nil {
-		s.decoded = nil
-		return refuse(http.StatusBadRequest, "snappy: %w", err)
-	}
-	return nil
 }
 
 // take decodes a request and counts it, and unless the receiver only counts, keeps its series. A malformed request

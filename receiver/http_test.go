@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/klauspost/compress/snappy"
+	"github.com/klauspost/compress/zstd"
 )
 
 func newReceiver(t testing.TB, opts Options) *Receiver {
@@ -88,6 +89,50 @@ func TestAnswers(t *testing.T) {
 			tot := r.Totals()
 			if got := tot.Accepted == 1; got != (tc.want == 204) || tot.Requests != 1 || tot.Accepted+tot.Refused != 1 {
 				t.Errorf("Totals() = %+v after answer %d", tot, w.Code)
+			}
+		})
+	}
+}
+
+// Zstd is taken where that is asked for, with the same limits.
+func TestZstd(t *testing.T) {
+	pack := func(message []byte) []byte {
+		w, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer w.Close()
+		return w.EncodeAll(message, nil)
+	}
+	message, err := snappy.Decode(nil, body(series([]Sample{at(1, 1)}, "__name__", "up")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	good := pack(message)
+	for _, tc := range []struct {
+		name     string
+		body     []byte
+		encoding string
+		want     int
+		reason   string
+	}{
+		{"good", good, "zstd", 204, ""},
+		{"named otherwise", good, "ZSTD", 204, ""},
+		{"snappy as before", snappy.Encode(nil, message), "snappy", 204, ""},
+		{"gzip", good, "gzip", 415, "gzip"},
+		{"no body", nil, "zstd", 400, "zstd"},
+		{"not zstd", []byte("hello, world"), "zstd", 400, "zstd"},
+		{"cut", good[:len(good)-1], "zstd", 400, "zstd"},
+		{"decompressed too large", pack(make([]byte, 1<<20+1)), "zstd", 413, "MaxDecodedBytes"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			r := newReceiver(t, Options{Zstd: true, MaxDecodedBytes: 1 << 20})
+			w := push(t, r, tc.body, "Content-Encoding", tc.encoding)
+			if w.Code != tc.want || !strings.Contains(w.Body.String(), tc.reason) {
+				t.Errorf("push = %d %q, want %d and %q", w.Code, w.Body, tc.want, tc.reason)
+			}
+			if got := r.Totals().Samples; got != 1 && tc.want == 204 {
+				t.Errorf("%d samples arrived, want 1", got)
 			}
 		})
 	}

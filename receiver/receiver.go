@@ -2,7 +2,7 @@
 //
 // It serves the tests, which ask it what arrived and in which order; the benchmark, which asks it how much arrived; and
 // the demo, which shows the latest values. It speaks remote write 1.0 (a snappy block which holds a protobuf
-// WriteRequest) and answers as a real receiver does, but it judges more strictly: what a lenient receiver would put
+// WriteRequest; zstd on demand) and answers as a real receiver does, but it judges more strictly: what a lenient receiver would put
 // right in silence (labels out of order, a sample sent twice) is put right and counted here, so that Verify can report
 // it. It is not a database: nothing is written to disk, and there is no query language.
 //
@@ -22,6 +22,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"github.com/klauspost/compress/zstd"
 )
 
 // Options configure a Receiver. The zero value keeps everything up to the limits' defaults.
@@ -49,6 +51,10 @@ type Options struct {
 	CountOnly bool
 	// CountPerSeries makes a receiver with CountOnly count the samples of each series, by the hash of its labels.
 	CountPerSeries bool
+
+	// Zstd makes the receiver take bodies in zstd beside those in snappy, as VictoriaMetrics does: vmagent sends the
+	// same message so by default, and falls back to snappy only where it is answered with 415.
+	Zstd bool
 
 	// Intercept, if set, sees each write request before the receiver does. If it returns true, it has answered, and the
 	// receiver only counts the request. It may sleep, hijack the connection, or panic with http.ErrAbortHandler; where
@@ -134,6 +140,7 @@ type Totals struct {
 type Receiver struct {
 	opts Options
 	mux  *http.ServeMux
+	zstd *zstd.Decoder // nil unless Options.Zstd
 	// slots holds one element per request which may be decoded now, free are the scratch buffers of those that are
 	// not in use.
 	slots chan struct{}
@@ -153,6 +160,12 @@ func New(opts Options) (*Receiver, error) {
 	}
 	opts = opts.withDefaults()
 	r := &Receiver{opts: opts, mux: http.NewServeMux(), slots: make(chan struct{}, opts.MaxConcurrentRequests)}
+	if opts.Zstd {
+		var err error
+		if r.zstd, err = newZstd(opts.MaxDecodedBytes); err != nil {
+			return nil, fmt.Errorf("receiver: zstd: %w", err)
+		}
+	}
 	r.mux.HandleFunc("POST "+WritePath, r.serveWrite)
 	r.mux.HandleFunc("GET "+SeriesPath, r.serveSeries)
 	r.mux.HandleFunc("GET "+TotalsPath, r.serveTotals)
