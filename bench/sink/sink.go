@@ -53,7 +53,7 @@ func Start(ctx context.Context, opts Options) (*Sink, error) {
 	s := &Sink{opts: opts}
 	s.ctx, s.cancel = context.WithCancel(ctx)
 	r, err := receiver.New(receiver.Options{CountOnly: true, CountPerSeries: opts.PerSeries, MaxSeries: opts.MaxSeries,
-		Intercept: s.intercept})
+		Zstd: true, Intercept: s.intercept})
 	if err != nil {
 		return nil, err
 	}
