@@ -56,7 +56,7 @@ func BenchmarkParse(b *testing.B) {
 
 // BenchmarkValue: what exporters print as values, by the fast path and by strconv's.
 func BenchmarkValue(b *testing.B) {
-	for _, v := range []string{"0", "1", "123456", "0.25", "1.7014302e+09", "8.41398272e+08", "0.017000000000000001", "NaN", "+Inf"} {
+	for _, v := range []string{"0", "1", "123456", "0.25", "1.7014302e+09", "8.41398272e+08", "0.017000000000000001", "0.0034567890123456789", "1234567.8901234567", "9.313225746154785e-10", "NaN", "+Inf"} {
 		b.Run(fmt.Sprintf("value=%s", v), func(b *testing.B) {
 			p := New(Options{})
 			text := []byte(" " + v + "\n")

@@ -2,6 +2,7 @@ package streamparse
 
 import (
 	"bytes"
+	"encoding/binary"
 	"math"
 	"strconv"
 )
@@ -11,7 +12,7 @@ const normalNaN = 0x7ff8000000000001
 
 // Decimals of at most maxMantissaDigits digits fit an uint64. Those up to exactMantissa are floats without rounding, as
 // are the powers of ten up to 22, so that one multiplication or division of the two rounds once, to nearest: what strconv
-// would return.
+// would return. For others see scale.
 const (
 	maxMantissaDigits = 19
 	exactMantissa     = 1 << 53
@@ -94,16 +95,24 @@ func decimal(b []byte) (float64, int) {
 		i = 1
 	}
 	var mantissa uint64
-	start := i
+	first := i
 	for i < len(b) && isDigit(b[i]) {
 		mantissa = mantissa*10 + uint64(b[i]-'0')
 		i++
 	}
-	digits := i - start
+	digits := i - first
 	exp := 0
 	if i < len(b) && b[i] == '.' {
 		i++
-		start = i
+		start := i
+		for i+8 <= len(b) {
+			eight, ok := eightDigits(b[i:])
+			if !ok {
+				break
+			}
+			mantissa = mantissa*1e8 + eight
+			i += 8
+		}
 		for i < len(b) && isDigit(b[i]) {
 			mantissa = mantissa*10 + uint64(b[i]-'0')
 			i++
@@ -111,8 +120,14 @@ func decimal(b []byte) (float64, int) {
 		exp = start - i
 		digits -= exp
 	}
-	if digits == 0 || digits > maxMantissaDigits || i == len(b) {
+	if digits == 0 || i == len(b) {
 		return 0, 0
+	}
+	truncated := false
+	if digits > maxMantissaDigits && digits-leadingZeros(b[first:i]) > maxMantissaDigits {
+		var dropped int
+		mantissa, dropped, truncated = longMantissa(b[first:i])
+		exp += dropped
 	}
 	if b[i]|0x20 == 'e' {
 		i++
@@ -121,7 +136,7 @@ func decimal(b []byte) (float64, int) {
 			expNeg = b[i] == '-'
 			i++
 		}
-		start = i
+		start := i
 		e := 0
 		for i < len(b) && isDigit(b[i]) && i-start < 4 {
 			e = e*10 + int(b[i]-'0')
@@ -135,19 +150,31 @@ func decimal(b []byte) (float64, int) {
 		}
 		exp += e
 	}
-	if c := b[i]; c != '\n' && c != ' ' && c != '\t' || mantissa >= exactMantissa {
+	if c := b[i]; c != '\n' && c != ' ' && c != '\t' {
 		return 0, 0
 	}
 	f := float64(mantissa)
 	switch {
-	case exp == 0:
+	case mantissa >= exactMantissa || truncated:
+		ok := false
+		if f, ok = scale(mantissa, exp); !ok {
+			return 0, 0
+		}
+		if truncated { // it lies between the two
+			if g, ok := scale(mantissa+1, exp); !ok || f != g {
+				return 0, 0
+			}
+		}
+	case exp == 0 || mantissa == 0:
 	case exp > 0 && exp <= exactPower:
 		f *= pow10[exp]
 	case exp < 0 && exp >= -exactPower:
 		f /= pow10[-exp]
-	case mantissa == 0:
 	default:
-		return 0, 0
+		ok := false
+		if f, ok = scale(mantissa, exp); !ok {
+			return 0, 0
+		}
 	}
 	if neg {
 		f = -f
@@ -155,9 +182,58 @@ func decimal(b []byte) (float64, int) {
 	return f, i
 }
 
+// eightDigits returns the number which the first eight bytes of b are the digits of; ok is false if one is no digit.
+func eightDigits(b []byte) (n uint64, ok bool) {
+	x := binary.LittleEndian.Uint64(b)
+	if x&0xf0f0f0f0f0f0f0f0 != 0x3030303030303030 || (x+0x0606060606060606)&0xf0f0f0f0f0f0f0f0 != 0x3030303030303030 {
+		return 0, false
+	}
+	x &= 0x0f0f0f0f0f0f0f0f
+	x = x*10 + x>>8                                         // pairs, in every second byte
+	x = x&0x00ff00ff00ff00ff*100 + x>>16&0x00ff00ff00ff00ff // fours, in every fourth
+	return x&0xffff*10000 + x>>32&0xffff, true
+}
+
+// leadingZeros is the number of digits of b before the first one which is not zero; b holds digits and at most one point.
+func leadingZeros(b []byte) int {
+	n := 0
+	for _, c := range b {
+		if c == '0' {
+			n++
+		} else if c != '.' {
+			break
+		}
+	}
+	return n
+}
+
+// longMantissa returns the first significant digits of b, as many as fit, which holds digits and at most one point; how many
+// it left out, and whether one of those is not zero.
+func longMantissa(b []byte) (mantissa uint64, dropped int, truncated bool) {
+	n := 0
+	for _, c := range b {
+		switch {
+		case c == '.' || c == '0' && n == 0:
+		case n < maxMantissaDigits:
+			mantissa = mantissa*10 + uint64(c-'0')
+			n++
+		default:
+			dropped++
+			truncated = truncated || c != '0'
+		}
+	}
+	return mantissa, dropped, truncated
+}
+
 // parseValue parses a whole token as a value: what strconv.ParseFloat takes, but neither hexadecimal nor underscores, and
 // nothing which overflows.
 func parseValue(tok []byte) (float64, bool) {
+	switch string(tok) { // what Go's client prints
+	case "NaN":
+		return math.Float64frombits(normalNaN), true
+	case "+Inf":
+		return math.Inf(1), true
+	}
 	if bytes.ContainsAny(tok, "pP_") {
 		return 0, false
 	}
