@@ -159,6 +159,24 @@ func (s *Store) add(refs []labelcompress.Ref, timed bool) (ID, error) {
 	return ID(off), nil
 }
 
+// HasRoom reports whether the labels which are new to the store would fit into its share of the dictionary.
+func (s *Store) HasRoom(refs []labelcompress.Ref) bool {
+	if s.maxLabelBytes == 0 {
+		return true
+	}
+	s.needIndex()
+	room := s.maxLabelBytes - s.labelBytes
+	for _, r := range refs {
+		if indexRef(s.common, r) >= 0 {
+			continue
+		}
+		if _, ok := s.index[r]; !ok {
+			room -= s.dict.Cost(r)
+		}
+	}
+	return room >= 0
+}
+
 // dropAll takes back what add did so far, and gives back the references that it did not come to.
 func (s *Store) dropAll(rest []labelcompress.Ref) {
 	for _, n := range s.numbers {
@@ -189,14 +207,7 @@ func (s *Store) alloc(size int, timed bool) (off uint32, b []byte, ok bool) {
 
 // number returns the local number of r, and takes over the caller's reference, unless r would be one too many.
 func (s *Store) number(r labelcompress.Ref) (n uint32, ok bool) {
-	if s.index == nil {
-		s.index = make(map[labelcompress.Ref]uint32, s.locals.Len())
-		for i := range uint32(s.locals.Len()) {
-			if l := s.locals.At(i); l.uses > 0 {
-				s.index[l.ref] = i
-			}
-		}
-	}
+	s.needIndex()
 	if n, ok := s.index[r]; ok {
 		s.dict.Release(r) // the store has one already
 		s.locals.At(n).uses++
@@ -216,6 +227,19 @@ func (s *Store) number(r labelcompress.Ref) (n uint32, ok bool) {
 	}
 	s.index[r] = n
 	return n, true
+}
+
+// needIndex builds the index of local numbers.
+func (s *Store) needIndex() {
+	if s.index != nil {
+		return
+	}
+	s.index = make(map[labelcompress.Ref]uint32, s.locals.Len())
+	for i := range uint32(s.locals.Len()) {
+		if l := s.locals.At(i); l.uses > 0 {
+			s.index[l.ref] = i
+		}
+	}
 }
 
 // drop takes back one use of the local number n.

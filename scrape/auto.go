@@ -90,20 +90,7 @@ type report struct {
 
 // append adds the report's samples to b, as its last ones. A limit which is no longer set ends its series.
 func (a *automatic) append(b *batch.Batch, r *report) {
-	up := 0.0
-	if r.up {
-		up = 1
-	}
-	values := [autoCount]float64{
-		autoUp:              up,
-		autoDuration:        r.durationSeconds,
-		autoScraped:         float64(r.scraped),
-		autoAfterRelabeling: float64(r.afterRelabeling),
-		autoAdded:           float64(r.added),
-		autoResponseSize:    float64(r.responseBytes),
-		autoTimeout:         r.timeoutSeconds,
-		autoSamplesLimit:    float64(r.samplesLimit),
-	}
+	values := r.values()
 	for i, set := range a.sets {
 		switch {
 		case i != autoSamplesLimit || r.samplesLimit > 0:
@@ -113,6 +100,24 @@ func (a *automatic) append(b *batch.Batch, r *report) {
 		}
 	}
 	a.limited = r.samplesLimit > 0
+}
+
+// values are the values of the automatic series.
+func (r *report) values() [autoCount]float64 {
+	up := 0.0
+	if r.up {
+		up = 1
+	}
+	return [autoCount]float64{
+		autoUp:              up,
+		autoDuration:        r.durationSeconds,
+		autoScraped:         float64(r.scraped),
+		autoAfterRelabeling: float64(r.afterRelabeling),
+		autoAdded:           float64(r.added),
+		autoResponseSize:    float64(r.responseBytes),
+		autoTimeout:         r.timeoutSeconds,
+		autoSamplesLimit:    float64(r.samplesLimit),
+	}
 }
 
 // appendStale ends the automatic series of a target which is gone.

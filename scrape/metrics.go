@@ -14,6 +14,8 @@ type Metrics struct {
 	samplesRead    prometheus.Counter
 	samplesCommit  prometheus.Counter
 	samplesDropped *prometheus.CounterVec
+	samplesInline  prometheus.Counter
+	memoryLimited  prometheus.Counter
 	markers        prometheus.Counter
 	duration       prometheus.Histogram
 	bodyBytes      prometheus.Counter
@@ -53,6 +55,10 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Name: "scraper_scrape_samples_dropped_total",
 			Help: "Samples which were read and not committed, by reason.",
 		}, []string{"reason"}),
+		samplesInline: counter("samples_inline_total",
+			"Samples of series that the label dictionary has no room for: sent, but not remembered, and without staleness markers. Raise -memory.limit or -promscrape.maxLabelMemory."),
+		memoryLimited: counter("memory_limited_total",
+			"Scrapes which failed since more of their series than can be carried did not fit into the label dictionary. Raise -memory.limit or -promscrape.maxLabelMemory."),
 		markers: counter("stale_markers_total", "Staleness markers, which are sent beside the samples."),
 		duration: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    "scraper_scrape_duration_seconds",
@@ -76,7 +82,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	}
 	if reg != nil {
 		reg.MustRegister(m.scrapes, m.skipped, m.late, m.panics, m.badLines, m.samplesRead, m.samplesCommit,
-			m.samplesDropped, m.markers, m.duration, m.bodyBytes, m.targets, m.dropped, m.syncFailed)
+			m.samplesDropped, m.samplesInline, m.memoryLimited, m.markers, m.duration, m.bodyBytes, m.targets, m.dropped, m.syncFailed)
 	}
 	return m
 }
@@ -85,6 +91,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 func (m *Metrics) count(c *counts) {
 	m.samplesRead.Add(float64(c.Scraped))
 	m.samplesCommit.Add(float64(c.Committed))
+	m.samplesInline.Add(float64(c.Inline))
 	m.markers.Add(float64(c.Markers))
 	m.badLines.Add(float64(c.Bad))
 	for _, d := range []struct {

@@ -25,6 +25,7 @@ type counts struct {
 	OutOfBounds int // with a timestamp too far in the future
 	Bad         int // lines which are not in the format, in vmagent's dialect; not among Scraped
 	Failed      int // read before their scrape failed
+	Inline      int // of those committed, samples of series that the label dictionary has no room for
 	Added       int // series which the last good body did not have
 	Markers     int // staleness markers
 }
@@ -47,7 +48,8 @@ type reading struct {
 	// missed is the length of the next line's text if the table is known not to have it, else 0; missedHash is its hash.
 	missed     int
 	missedHash uint64
-	over       bool // beyond the sample limit: the rest is only counted
+	over       bool // beyond a limit: the rest is only counted
+	inline     inline
 }
 
 // specialFlags is the mask of flags for which a known sample is more than a value to append.
@@ -149,7 +151,7 @@ func (r *reading) parsed() (done bool, err error) {
 		n, _ := p.Bad()
 		r.Bad += n
 		if r.over {
-			return true, &LimitError{What: "sample_limit", Limit: int64(r.sampleLimit), Got: int64(r.afterRelabeling())}
+			return true, r.refused()
 		}
 		return true, nil
 	case streamparse.KindType:
@@ -191,7 +193,7 @@ func (r *reading) exceed() {
 	r.b.Reset()
 	r.b.Sets = sets
 	r.Limited += r.Committed + 1
-	r.Committed = 0
+	r.Committed, r.Inline = 0, 0
 }
 
 // known takes a sample whose text is that of the committed entry i. again says that this body had the text before; then
@@ -229,7 +231,7 @@ func (r *reading) known(i uint32, hash uint64, meta uint32, again bool) error {
 func (r *reading) unknown(series []byte, hash uint64) error {
 	r.Scraped++
 	tab := r.tab
-	if r.over && r.learn.rules.Len() == 0 {
+	if r.over && !r.inline.over && r.learn.rules.Len() == 0 {
 		r.Limited++
 		return nil
 	}
@@ -257,6 +259,9 @@ func (r *reading) unknown(series []byte, hash uint64) error {
 		return nil
 	}
 	if r.over {
+		if r.inline.over {
+			r.countUnfit()
+		}
 		r.Limited++
 		return nil
 	}
@@ -266,7 +271,10 @@ func (r *reading) unknown(series []byte, hash uint64) error {
 	_, timed := r.p.Timestamp()
 	timed = timed && r.honorTime
 	set, err := r.learn.intern(tab.sets, timed)
-	if err != nil {
+	if isFull(err) {
+		r.unfit(err)
+		return nil
+	} else if err != nil {
 		return err
 	}
 	if r.learn.isAutomatic(tab.sets, set) {

@@ -27,6 +27,7 @@ import (
 
 	"scraper/batch"
 	"scraper/config"
+	"scraper/labelset"
 	"scraper/streamparse"
 )
 
@@ -106,15 +107,20 @@ func (m *Manager) parseAndCommit(ctx context.Context, t *target, st *jobState, r
 	start, due time.Time, interval time.Duration, held *bool) (out outcome) {
 	w := m.getWorker()
 	defer m.putWorker(w)
-	if e := t.open(m.opts.Dict, m.seed, m.opts.Dialect, st); e != nil {
-		out.err = e
-		return out
-	}
-	if e := m.renew(t, st, w, start); e != nil {
-		out.err = e
-		return out
-	}
 	b := w.batch
+	e := t.open(m.opts.Dict, m.seed, m.opts.Dialect, st)
+	if e == nil {
+		e = m.renew(t, st, w, start)
+	}
+	if e != nil { // not even the target's own labels fit
+		out.err = fmt.Errorf("memory limit: %w", e)
+		b.Slot, b.Sets = t.slot, labelset.New(m.opts.Dict, nil)
+		b.TimestampMillis = t.timestamp(due, start, interval)
+		labels := externalOf(t.spec.labels, st.cfg.ExternalLabels, m.opts.Dialect, st.cfg.HonorLabels)
+		m.report(st, &out, start, rq.timeout).appendInline(b, labels, m.opts.Dialect)
+		m.commit(t, st, b)
+		return out
+	}
 	b.Slot, b.Sets = t.slot, t.table.sets
 	b.TimestampMillis = t.timestamp(due, start, interval)
 	t.table.begin()
@@ -136,10 +142,7 @@ func (m *Manager) parseAndCommit(ctx context.Context, t *target, st *jobState, r
 		m.fail(t, &out, b, track)
 	}
 	t.auto.append(b, m.report(st, &out, start, rq.timeout))
-	if lost := m.opts.Sink.Commit(b); lost.Unreadable > 0 {
-		m.log.Error("samples of a large scrape could not be read back", "job", st.cfg.Name, "target", shownURL(t.spec.url), "samples", lost.Unreadable)
-	}
-	t.lastMillis = b.TimestampMillis
+	m.commit(t, st, b)
 	if err == nil {
 		t.table.commit(b)
 		t.failures = 0
@@ -148,9 +151,17 @@ func (m *Manager) parseAndCommit(ctx context.Context, t *target, st *jobState, r
 	return out
 }
 
+// commit gives a scrape's batch to the sink.
+func (m *Manager) commit(t *target, st *jobState, b *batch.Batch) {
+	if lost := m.opts.Sink.Commit(b); lost.Unreadable > 0 {
+		m.log.Error("samples of a large scrape could not be read back", "job", st.cfg.Name, "target", shownURL(t.spec.url), "samples", lost.Unreadable)
+	}
+	t.lastMillis = b.TimestampMillis
+}
+
 // fail rolls a scrape back, and appends the markers of what was there before.
 func (m *Manager) fail(t *target, out *outcome, b *batch.Batch, track bool) {
-	out.Committed = 0
+	out.Committed, out.Inline = 0, 0
 	// What was not dropped for a reason of its own, and the sample which could not be taken, if that is the reason.
 	out.Failed = out.Scraped - out.Relabeled - out.Limited - out.Duplicate - out.OutOfOrder - out.OutOfBounds
 	sets := b.Sets
@@ -168,7 +179,8 @@ func isOfBody(err error) bool {
 	var pe *streamparse.ParseError
 	var se *SampleError
 	var le *LimitError
-	return errors.As(err, &pe) || errors.As(err, &se) || errors.As(err, &le) || errors.Is(err, streamparse.ErrLineTooLong)
+	var me *MemoryError
+	return errors.As(err, &me) || errors.As(err, &pe) || errors.As(err, &se) || errors.As(err, &le) || errors.Is(err, streamparse.ErrLineTooLong)
 }
 
 func (m *Manager) report(st *jobState, out *outcome, start time.Time, timeout time.Duration) *report {
@@ -268,6 +280,9 @@ func (m *Manager) finished(t *target, st *jobState, out *outcome, start time.Tim
 	m.metrics.duration.Observe(duration.Seconds())
 	m.metrics.bodyBytes.Add(float64(out.bodyBytes))
 	result := "up"
+	if isFull(out.err) {
+		m.metrics.memoryLimited.Inc()
+	}
 	if out.err != nil {
 		result = "down"
 		if t.failures++; t.failures >= keepFailed && t.table != nil && t.table.marked && t.table.entries.Len() > 0 {

@@ -115,6 +115,7 @@ func (t *target) open(dict *labelcompress.Dict, seed maphash.Seed, d config.Dial
 		return err
 	}
 	sets := labelset.New(dict, common)
+	sets.LimitLabels(share(dict))
 	auto, err := newAutomatic(sets, labels, d)
 	if err != nil {
 		sets.Close()

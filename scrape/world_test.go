@@ -50,8 +50,11 @@ type world struct {
 func newWorld(t *testing.T, o Options) *world {
 	t.Helper()
 	w := &world{
-		t: t, net: &memnet.Network{}, dict: labelcompress.New(labelcompress.Options{}), sink: &recorder{},
+		t: t, net: &memnet.Network{}, dict: o.Dict, sink: &recorder{},
 		reg: prometheus.NewRegistry(), log: &logBuffer{}, dialect: o.Dialect,
+	}
+	if w.dict == nil {
+		w.dict = labelcompress.New(labelcompress.Options{})
 	}
 	o.Pool = bufpooltest.New(t)
 	if o.Sink == nil {
@@ -253,6 +256,7 @@ type sample struct {
 	timed  bool
 	slot   uint64
 	commit int // its number
+	inline bool
 }
 
 func (s sample) String() string {
@@ -285,18 +289,24 @@ func (r *recorder) Commit(b *batch.Batch) (d batch.Dropped) {
 	r.commits++
 	dict := b.Sets.Dict()
 	var refs []labelcompress.Ref
+	var wire []byte
 	for c := b.Cursor(); c.Next(); {
-		refs = c.AppendLabels(refs[:0])
 		s := sample{value: c.Value, ts: c.TimestampMillis, timed: c.Timed, slot: b.Slot, commit: r.commits}
+		if s.inline = c.Labels != nil; s.inline {
+			wire = c.Labels
+		} else {
+			refs = c.AppendLabels(refs[:0])
+			wire = dict.AppendWire(wire[:0], refs)
+		}
 		var short, all []string
-		metric := ""
-		for i, ref := range refs {
-			name, value := dict.Label(ref)
-			if i > 0 {
-				if last, _ := dict.Label(refs[i-1]); string(last) >= string(name) {
-					panic(fmt.Sprintf("labels %q and %q are out of order", last, name))
-				}
+		metric, last := "", ""
+		for rest := wire; len(rest) > 0; {
+			var name, value []byte
+			name, value, rest = labelcompress.SplitLabel(rest)
+			if last != "" && last >= string(name) {
+				panic(fmt.Sprintf("labels %q and %q are out of order", last, name))
 			}
+			last = string(name)
 			l := fmt.Sprintf("%s=%q", name, value)
 			switch string(name) {
 			case "__name__":

@@ -1,0 +1,149 @@
+package scrape
+
+import (
+	"errors"
+	"fmt"
+	"hash/maphash"
+
+	"scraper/batch"
+	"scraper/config"
+	"scraper/labelcompress"
+	"scraper/labelset"
+	"scraper/relabel"
+)
+
+// maxInlineBytes is how many bytes of labels one scrape may carry of series that the dictionary has no room for. They cost
+// as much as all parsing and relabeling does, again with each scrape, so this is for the few that came last, and not a
+// way around the limit.
+const maxInlineBytes = 256 << 10
+
+// MemoryError says that too many of a body's series did not fit into the memory which labels may take.
+type MemoryError struct {
+	Missing int // series which did not fit
+	Series  int // all that relabeling left
+	Err     error
+}
+
+func (e *MemoryError) Error() string {
+	return fmt.Sprintf("memory limit: %d of %d series do not fit; a higher -memory.limit or -promscrape.maxLabelMemory would hold more, sample_limit would refuse fewer",
+		e.Missing, e.Series)
+}
+
+// Unwrap returns what the first of them was refused with.
+func (e *MemoryError) Unwrap() error { return e.Err }
+
+// isFull reports whether err says that there is no room for new labels. A series that has none is never refused, so one
+// which is refused is in no table, and not one of the automatic ones.
+func isFull(err error) bool {
+	return errors.Is(err, labelcompress.ErrFull) || errors.Is(err, labelset.ErrShare)
+}
+
+// inline is what a reading knows of the series which do not fit.
+type inline struct {
+	series int    // how many there were
+	bytes  int    // of labels in the batch
+	wire   []byte // the labels of the current one, as a batch carries them
+	// last has by hash of the labels the last timestamp in this body.
+	last map[uint64]int64
+	err  error // why the first one was refused
+	// over: there were too many, so the rest of the body is only counted.
+	over bool
+}
+
+// unfit takes the current sample, whose labels the learner has, and which err kept from being learnt.
+func (r *reading) unfit(err error) {
+	in := &r.inline
+	in.series++
+	if in.err == nil {
+		in.err = err
+	}
+	in.wire = in.wire[:0]
+	for _, l := range r.learn.ls.L {
+		in.wire = labelcompress.AppendLabel(in.wire, l.Name, l.Value)
+	}
+	if in.bytes+len(in.wire) > maxInlineBytes {
+		in.over = true
+		r.exceed()
+		return
+	}
+	if r.afterRelabeling() > r.sampleLimit {
+		r.exceed()
+		return
+	}
+	ts, timed := r.p.Timestamp()
+	if timed = timed && r.honorTime; !timed {
+		ts = r.b.TimestampMillis
+	} else if ts > r.now.Add(maxAhead).UnixMilli() {
+		r.OutOfBounds++
+		return
+	}
+	if in.last == nil {
+		in.last = make(map[uint64]int64)
+	}
+	hash := maphash.Bytes(r.tab.seed, in.wire)
+	if last, met := in.last[hash]; met && !timed {
+		r.Duplicate++
+		return
+	} else if met && ts <= last {
+		r.OutOfOrder++
+		return
+	}
+	in.last[hash] = ts
+	in.bytes += len(in.wire)
+	if timed {
+		r.b.AppendExtraTimed(batch.KindSample, 0, r.p.Value(), ts, batch.Extra{Labels: in.wire})
+	} else {
+		r.b.AppendExtra(batch.KindSample, 0, r.p.Value(), batch.Extra{Labels: in.wire})
+	}
+	r.Committed++
+	r.Inline++
+}
+
+// countUnfit counts the current sample, whose labels the learner has, if it does not fit either.
+func (r *reading) countUnfit() {
+	dict := r.tab.sets.Dict()
+	refs, err := internRefs(dict, r.learn.ls.L, r.learn.refs[:0])
+	if err != nil || !r.tab.sets.HasRoom(refs) {
+		r.inline.series++
+	}
+	for _, ref := range refs {
+		dict.Release(ref)
+	}
+	r.learn.refs = refs[:0]
+}
+
+// refused is the error of a body that went beyond a limit.
+func (r *reading) refused() error {
+	if r.inline.over {
+		return &MemoryError{Missing: r.inline.series, Series: r.afterRelabeling(), Err: r.inline.err}
+	}
+	return &LimitError{What: "sample_limit", Limit: int64(r.sampleLimit), Got: int64(r.afterRelabeling())}
+}
+
+// appendInline adds the automatic series of a target to b, of which not even these fit into the dictionary.
+func (r *report) appendInline(b *batch.Batch, labels []relabel.Label, d config.Dialect) {
+	var ls relabel.Labels
+	var wire []byte
+	for i, v := range r.values() {
+		if i >= autoPrometheus && d == config.Prometheus || i == autoSamplesLimit && r.samplesLimit == 0 {
+			continue
+		}
+		ls.Reset()
+		ls.L = append(ls.L, labels...)
+		ls.Set(nameLabel, autoNames[i])
+		ls.Sort()
+		wire = wire[:0]
+		for _, l := range ls.L {
+			wire = labelcompress.AppendLabel(wire, l.Name, l.Value)
+		}
+		b.AppendExtra(batch.KindSample, 0, v, batch.Extra{Labels: wire})
+	}
+}
+
+// share is how much of the dictionary one target may take, in bytes; 0 is all that there is.
+func share(dict *labelcompress.Dict) int64 {
+	if n := dict.MaxBytes(); n > 0 {
+		return max(n/2, 1)
+	}
+	return 0
+}
