@@ -10,7 +10,9 @@ import (
 type alternatives struct {
 	// lengths has a bit for each length of a literal, the last one for all that are longer: most texts that match no
 	// literal have the length of none.
-	lengths  uint64
+	lengths uint64
+	// firsts has a bit for each byte which the texts that match may begin with.
+	firsts   [256 / 64]uint64
 	few      []string            // the literals, if there are at most maxFew of them, or
 	many     map[string]struct{} // else
 	prefixes []prefix            // sorted, and none is a prefix of another
@@ -30,6 +32,7 @@ const maxFew = 8
 func newAlternatives(globs []glob) *alternatives {
 	a := &alternatives{}
 	for _, g := range globs {
+		a.addFirst(&g)
 		switch {
 		case g.literal():
 			a.few = append(a.few, g.lits[0])
@@ -62,6 +65,23 @@ func newAlternatives(globs []glob) *alternatives {
 	return a
 }
 
+// addFirst notes what the texts that g matches begin with.
+func (a *alternatives) addFirst(g *glob) {
+	add := func(c byte) { a.firsts[c/64] |= 1 << (c % 64) }
+	switch lit := g.lits[0]; {
+	case lit == "" && len(g.lits) > 1:
+		for c := range 256 {
+			add(byte(c))
+		}
+	case lit == "": // the empty text alone
+	case g.fold && 'a' <= lit[0]|0x20 && lit[0]|0x20 <= 'z':
+		add(lit[0] | 0x20)
+		add(lit[0] &^ 0x20)
+	default:
+		add(lit[0])
+	}
+}
+
 func lengthBit(s string) uint64 { return 1 << min(len(s), 63) }
 
 // any reports whether every text matches.
@@ -76,6 +96,9 @@ func (a *alternatives) nonEmpty() bool {
 
 // match reports whether s matches one of the alternatives.
 func (a *alternatives) match(s string) bool {
+	if len(s) > 0 && a.firsts[s[0]/64]&(1<<(s[0]%64)) == 0 {
+		return false
+	}
 	if a.lengths&lengthBit(s) != 0 {
 		for _, l := range a.few {
 			if s == l {

@@ -1,8 +1,8 @@
 package relabel
 
 import (
+	"cmp"
 	"slices"
-	"strings"
 )
 
 // maxScratch is what a Reset set keeps of each of its scratch buffers, in bytes. Label values are short; one huge value must
@@ -21,6 +21,9 @@ const maxScratch = 16 << 10
 // Not for concurrent use.
 type Labels struct {
 	L []Label
+	// Transient says that the set's strings are not needed for longer than until Reset. What rules make then lies in memory of
+	// the set, which the following strings overwrite; so a set that is reused works without allocations whatever it meets.
+	Transient bool
 
 	// set is the number of labels at the end of L which Set put there.
 	set int
@@ -28,21 +31,41 @@ type Labels struct {
 	joined   []byte
 	out      []byte
 	snapshot []Label
+	// made holds what rules made of a Transient set.
+	made []byte
+	// verdict is what Rules.Apply knows of the metric's name.
+	verdict verdict
 }
 
-// Reset empties the set for reuse, and lets go of every string it held.
+// Reset empties the set for reuse, and lets go of every string it held; a Transient one may hold on to them until Forget.
 func (ls *Labels) Reset() {
-	clear(ls.L[:cap(ls.L)])
+	if !ls.Transient {
+		ls.clear()
+	}
 	ls.L = ls.L[:0]
 	ls.set = 0
-	clear(ls.snapshot[:cap(ls.snapshot)])
 	ls.snapshot = ls.snapshot[:0]
-	if cap(ls.joined) > maxScratch {
-		ls.joined = nil
+	for _, b := range [...]*[]byte{&ls.joined, &ls.out, &ls.made} {
+		if cap(*b) > maxScratch {
+			*b = nil
+		}
 	}
-	if cap(ls.out) > maxScratch {
-		ls.out = nil
+	if cap(ls.verdict.name) > maxScratch {
+		ls.verdict = verdict{}
 	}
+	ls.made = ls.made[:0]
+}
+
+// Forget is Reset which lets go of everything but scratch memory, also of the rules that were applied.
+func (ls *Labels) Forget() {
+	ls.clear()
+	ls.verdict = verdict{}
+	ls.Reset()
+}
+
+func (ls *Labels) clear() {
+	clear(ls.L[:cap(ls.L)])
+	clear(ls.snapshot[:cap(ls.snapshot)])
 }
 
 // index returns the position of the label called name, or -1.
@@ -92,9 +115,19 @@ func (ls *Labels) Set(name, value string) {
 func (ls *Labels) setBytes(name string, value []byte) {
 	v := ls.Get(name)
 	if v != string(value) {
-		v = string(value)
+		v = ls.text(value)
 	}
 	ls.Set(name, v)
+}
+
+// text returns b as a string that may get into the set.
+func (ls *Labels) text(b []byte) string {
+	if !ls.Transient {
+		return string(b)
+	}
+	n := len(ls.made)
+	ls.made = append(ls.made, b...) // where it moves, former strings keep the former memory
+	return viewString(ls.made[n:])
 }
 
 // Del deletes the label called name, if it is there.
@@ -109,27 +142,47 @@ func (ls *Labels) Del(name string) {
 
 // deleteIf deletes the labels whose names match p, or do not.
 func (ls *Labels) deleteIf(p *pattern, matches bool) {
-	kept, filled := 0, len(ls.L)-ls.set
-	for i := range ls.L {
-		if p.match(subject{s: ls.L[i].Name}) == matches {
-			if i >= filled {
-				ls.set--
-			}
-			continue
-		}
-		if kept != i {
-			ls.L[kept] = ls.L[i]
-		}
+	kept := 0
+	for kept < len(ls.L) && p.matchText(ls.L[kept].Name) != matches {
 		kept++
+	}
+	if kept == len(ls.L) { // the usual case
+		return
+	}
+	filled := len(ls.L) - ls.set
+	for i := kept; i < len(ls.L); i++ {
+		if i > kept && p.matchText(ls.L[i].Name) != matches {
+			ls.L[kept] = ls.L[i]
+			kept++
+		} else if i >= filled {
+			ls.set--
+		}
 	}
 	clear(ls.L[kept:])
 	ls.L = ls.L[:kept]
 }
 
+// maxInsertion is the largest set which is sorted by insertion. Sets are mostly sorted but for a few labels at their end,
+// for which nothing is faster; what a hostile target can make of more labels is.
+const maxInsertion = 64
+
 // Sort orders the labels by name, bytewise.
 func (ls *Labels) Sort() {
-	slices.SortFunc(ls.L, func(a, b Label) int { return strings.Compare(a.Name, b.Name) })
 	ls.set = 0
+	if len(ls.L) > maxInsertion {
+		slices.SortStableFunc(ls.L, func(a, b Label) int { return cmp.Compare(a.Name, b.Name) })
+		return
+	}
+	for i := 1; i < len(ls.L); i++ {
+		x := ls.L[i]
+		k := i
+		for ; k > 0 && x.Name < ls.L[k-1].Name; k-- {
+			ls.L[k] = ls.L[k-1]
+		}
+		if k < i {
+			ls.L[k] = x
+		}
+	}
 }
 
 // appendJoined appends the values of the labels called names to b, with sep between them.

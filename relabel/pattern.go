@@ -97,6 +97,14 @@ func (p *pattern) prepare(find bool) {
 	}
 }
 
+// matchText is match for a string.
+func (p *pattern) matchText(s string) bool {
+	if p.kind == matchAlternatives {
+		return p.alts.match(s)
+	}
+	return p.match(subject{s: s})
+}
+
 // match reports whether the pattern matches sub.
 func (p *pattern) match(sub subject) bool {
 	switch p.kind {

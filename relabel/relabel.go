@@ -71,8 +71,10 @@ type Options struct {
 // Rules is a compiled list of rules: immutable, and safe for concurrent use. A nil *Rules keeps everything unchanged.
 type Rules struct {
 	rules []rule
-	cfgs  []Config
-	opts  Options
+	// byName and others are rules: those which a metric's name decides alone, and the rest. See verdict.go.
+	byName, others []*rule
+	cfgs           []Config
+	opts           Options
 }
 
 // RuleError says which rule of a list is wrong, and why.
@@ -110,6 +112,7 @@ func Compile(cfgs []Config, o Options) (*Rules, error) {
 		r.rules = append(r.rules, compiled)
 		r.cfgs = append(r.cfgs, c)
 	}
+	r.split()
 	return r, nil
 }
 
@@ -118,8 +121,11 @@ func (r *Rules) Apply(ls *Labels) bool {
 	if r == nil {
 		return true
 	}
-	for i := range r.rules {
-		if !r.rules[i].apply(ls) {
+	if len(r.byName) > 0 && !r.keepsName(ls) {
+		return false
+	}
+	for _, x := range r.others {
+		if !x.apply(ls) {
 			return false
 		}
 	}

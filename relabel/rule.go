@@ -99,8 +99,8 @@ func (r *rule) replace(ls *Labels) bool {
 	}
 	target := r.target.lit
 	if !r.target.constant() {
-		// Few rules make names: these may cost an allocation.
-		target = string(r.target.appendTo(nil, sub.s, groups))
+		ls.out = r.target.appendTo(ls.out[:0], sub.s, groups)
+		target = ls.text(ls.out)
 		if !validName(target) {
 			return true
 		}
@@ -147,13 +147,13 @@ func (r *rule) labelMap(ls *Labels) bool {
 		if l.Value == "" || i > 0 && !r.pattern.match(subject{s: l.Name}) {
 			continue
 		}
-		ls.Set(r.mapName(l.Name), l.Value)
+		ls.Set(r.mapName(ls, l.Name), l.Value)
 	}
 	return true
 }
 
-// mapName returns what a labelmap rule makes of a name which the pattern matches.
-func (r *rule) mapName(name string) string {
+// mapName returns what a labelmap rule makes of a name of ls which the pattern matches.
+func (r *rule) mapName(ls *Labels, name string) string {
 	if r.pattern.unanchored {
 		return r.pattern.re.ReplaceAllString(name, r.pattern.unanchoredReplacement)
 	}
@@ -168,7 +168,8 @@ func (r *rule) mapName(name string) string {
 		}
 		return ""
 	}
-	return string(r.replacement.appendTo(nil, name, groups))
+	ls.out = r.replacement.appendTo(ls.out[:0], name, groups)
+	return ls.text(ls.out)
 }
 
 func (r *rule) labelDrop(ls *Labels) bool { ls.deleteIf(&r.pattern, true); return true }
@@ -182,7 +183,7 @@ func (r *rule) mapValue(ls *Labels, f func(string) string) bool {
 	sub := ls.join(r.source, r.sep)
 	v := f(sub.s)
 	if sub.b != nil {
-		// v may be a view of scratch memory.
+		// v may be a view of scratch memory that the next rule overwrites.
 		ls.out = append(ls.out[:0], v...)
 		ls.setBytes(r.target.lit, ls.out)
 		return true
