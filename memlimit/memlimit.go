@@ -1,20 +1,23 @@
-// Package memlimit keeps the books on the agent's memory: who holds how much, and what the process takes for it.
+// Package memlimit keeps the books on the agent's memory: who holds how much, what the process takes for it, and how close
+// that is to what it may take.
 //
 // Owners of memory register an account: a name, a function that returns bytes, and where possible one that gives memory
-// back. The Keeper adds them up beside what the Go runtime and the kernel say. It does not free anything itself, with one
-// exception: a process which allocates nothing hardly collects, so memory that owners let go would stay resident; the
-// Keeper sees their accounts fall, or is told, and has the runtime return it.
+// back. The Keeper adds them up beside what the Go runtime and the kernel say. Where there is a budget it keeps the
+// runtime's soft limit below it, and says at which level the agent is: whoever can do with less asks Level, or is told by
+// Watch. It does not free anything itself, with one exception: a process which allocates nothing hardly collects, so
+// memory that owners let go would stay resident; the Keeper sees their accounts fall, or is told, and has the runtime
+// return it.
 //
 // Concurrency: all methods may be called at any time. New starts nothing; Run does the watching, until its context ends.
-// Read memlimit.go first, then process.go for what the kernel says.
+// Functions of accounts and watchers are called without a lock being held.
+//
+// Read memlimit.go first (accounts), then pressure.go (what Run does), level.go and budget.go (the arithmetic), and
+// resident.go for where the resident memory is.
 package memlimit
 
 import (
-	"cmp"
-	"context"
 	"log/slog"
 	"runtime/debug"
-	"runtime/metrics"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -22,12 +25,11 @@ import (
 )
 
 const (
-	// checkEvery is how often the accounts are added up. Owners drop memory in steps of seconds; looking more often finds
-	// no more, and costs a lock per owner each time.
-	checkEvery = 2 * time.Second
 	// freeEvery is how often memory is returned at the most: it takes a garbage collection.
 	freeEvery = 10 * time.Second
-	// freeAtLeast is how much must have been released since the last time.
+	// freeAtLeast is how much must have been released since the last time; or an eighth of the budget, where that is less.
+	// The larger of the two would keep what a burst left as long as it is small beside a large budget. Memory is to go
+	// back because it is not used, not because it is short; and to fault 4 MiB in again takes about a millisecond.
 	freeAtLeast = 4 << 20
 )
 
@@ -37,27 +39,49 @@ type Account struct {
 	Name string
 	// Bytes is what it holds now. It is called often, from any goroutine, and must be cheap.
 	Bytes func() int64
-	// Release, where there is one, gives back what can be done without, at once, and returns how much that was.
+	// Release, where there is one, gives back what can be done without, at once, and returns how much that was. It is
+	// called by Run's goroutine, when memory gets short and every ten seconds while it is.
 	Release func() int64
+	// OffHeap says that the memory is not the Go heap's, but counts towards what the process may take all the same.
+	OffHeap bool
 }
 
-// Options configure a Keeper. The zero value works.
+// Options configure a Keeper. The zero value works, without a budget.
 type Options struct {
 	// Logger takes what the operator should know. Nil discards it.
 	Logger *slog.Logger
+	// Budget is the memory which may be used, in bytes; 0 if it is not limited. See Smallest.
+	Budget int64
+	// SetSoftLimit sets the soft limit of the Go runtime, in bytes, below the budget. It is called by Run's goroutine, and
+	// never without a budget. Nil does nothing.
+	SetSoftLimit func(bytes int64)
 }
 
 // Keeper knows the accounts.
 type Keeper struct {
-	log *slog.Logger
+	log       *slog.Logger
+	budget    int64
+	setSoft   func(int64)
+	runtime   func() runtimeState // what the runtime says
+	resident  func() int64        // what the kernel says
+	returnAll func()              // returns free memory to the system
 
-	released atomic.Int64 // reported since memory was returned last
+	released atomic.Int64  // reported since memory was returned last
+	level    atomic.Uint32 // what Level returns
 
 	mu       sync.Mutex
-	accounts []*Account
-	peak     int64 // of the accounts' sum since memory was returned last
+	accounts []*entry
+	watchers []*func(Level)
+	pressure pressure
+	peak     int64 // of the sum of accounts on the heap since memory was returned last
 	freed    time.Time
 	frees    uint64
+}
+
+// entry is an account in the books.
+type entry struct {
+	Account
+	gaveBack int64 // by Release; guarded by Keeper.mu
 }
 
 // New returns a Keeper without accounts.
@@ -65,118 +89,80 @@ func New(o Options) *Keeper {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Keeper{log: o.Logger}
+	if o.SetSoftLimit == nil {
+		o.SetSoftLimit = func(int64) {}
+	}
+	return &Keeper{
+		log: o.Logger, budget: max(0, o.Budget), setSoft: o.SetSoftLimit,
+		runtime: readRuntime, resident: residentAnon, returnAll: debug.FreeOSMemory,
+		pressure: newPressure(max(0, o.Budget)),
+	}
 }
 
 // Register adds an account, and returns the function that removes it.
 func (k *Keeper) Register(a Account) (remove func()) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	p := &a
+	p := &entry{Account: a}
 	k.accounts = append(k.accounts, p)
 	return func() {
 		k.mu.Lock()
 		defer k.mu.Unlock()
-		k.accounts = slices.DeleteFunc(k.accounts, func(x *Account) bool { return x == p })
+		k.accounts = slices.DeleteFunc(k.accounts, func(x *entry) bool { return x == p })
 	}
 }
+
+// Watch has f called at each change of the level, by Run's goroutine, and returns the function that ends it. F must not
+// wait for anything: it is for who has to act at once; who only has to know asks Level.
+func (k *Keeper) Watch(f func(Level)) (stop func()) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	p := &f
+	k.watchers = append(k.watchers, p)
+	return func() {
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		k.watchers = slices.DeleteFunc(k.watchers, func(x *func(Level)) bool { return x == p })
+	}
+}
+
+// Level is how short memory is now. It costs one atomic load.
+func (k *Keeper) Level() Level { return Level(k.level.Load()) }
+
+// Budget is the memory which may be used, in bytes; 0 if it is not limited.
+func (k *Keeper) Budget() int64 { return k.budget }
 
 // Released is told of memory which an owner let go without its account having shown it: what was taken and given back
 // between two looks at it.
 func (k *Keeper) Released(bytes int64) { k.released.Add(bytes) }
 
-// Run watches the accounts until ctx is done, and returns nil.
-func (k *Keeper) Run(ctx context.Context) error {
-	ticker := time.NewTicker(checkEvery)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-ticker.C:
-			k.check(time.Now())
-		}
-	}
-}
-
-// check returns memory to the system where the accounts have fallen far enough.
-func (k *Keeper) check(now time.Time) {
-	sum := k.sum()
-	k.mu.Lock()
-	k.peak = max(k.peak, sum)
-	due := k.peak-sum+k.released.Load() >= freeAtLeast && now.Sub(k.freed) >= freeEvery
-	if due {
-		k.peak, k.freed = sum, now
-		k.released.Store(0)
-		k.frees++
-	}
-	k.mu.Unlock()
-	if due {
-		debug.FreeOSMemory()
-	}
-}
-
-func (k *Keeper) sum() int64 {
-	var n int64
-	for _, u := range k.uses() {
-		n += u.Bytes
-	}
-	return n
-}
-
 // Use is what one account holds.
 type Use struct {
 	Name  string
 	Bytes int64
+	// Released is what Release gave back in all.
+	Released int64
+	// OffHeap says that the memory is not the Go heap's.
+	OffHeap bool
 }
 
 // uses asks all accounts, outside of the lock: they have locks of their own.
-func (k *Keeper) uses() []Use {
+func (k *Keeper) uses() (uses []Use, heap, offHeap int64) {
 	k.mu.Lock()
 	accounts := slices.Clone(k.accounts)
+	uses = make([]Use, len(accounts))
+	for i, a := range accounts {
+		uses[i] = Use{Name: a.Name, Released: a.gaveBack, OffHeap: a.OffHeap}
+	}
 	k.mu.Unlock()
-	uses := make([]Use, 0, len(accounts))
-	for _, a := range accounts {
-		uses = append(uses, Use{a.Name, a.Bytes()})
+	for i, a := range accounts {
+		n := a.Bytes()
+		uses[i].Bytes = n
+		if a.OffHeap {
+			offHeap += n
+		} else {
+			heap += n
+		}
 	}
-	return uses
-}
-
-// Report is the agent's memory at one moment, in bytes.
-type Report struct {
-	Accounts []Use // the largest first
-	Sum      int64 // of the accounts
-	// What the Go runtime says: live and dead objects, stacks, what it needs itself, and what is free but not returned.
-	HeapObjects, HeapUnused, HeapFree, Stacks, Runtime int64
-	// What the kernel says of the process: resident memory that is the process' own, and that which maps files.
-	ResidentAnon, ResidentFile int64
-	// Returns counts how often memory was returned to the system because accounts had fallen.
-	Returns uint64
-}
-
-// Report adds everything up.
-func (k *Keeper) Report() Report {
-	var r Report
-	r.Accounts = k.uses()
-	slices.SortStableFunc(r.Accounts, func(a, b Use) int { return cmp.Compare(b.Bytes, a.Bytes) })
-	for _, u := range r.Accounts {
-		r.Sum += u.Bytes
-	}
-	classes := []metrics.Sample{
-		{Name: "/memory/classes/heap/objects:bytes"},
-		{Name: "/memory/classes/heap/unused:bytes"},
-		{Name: "/memory/classes/heap/free:bytes"},
-		{Name: "/memory/classes/heap/stacks:bytes"},
-		{Name: "/memory/classes/total:bytes"},
-		{Name: "/memory/classes/heap/released:bytes"},
-	}
-	metrics.Read(classes)
-	v := func(i int) int64 { return int64(classes[i].Value.Uint64()) }
-	r.HeapObjects, r.HeapUnused, r.HeapFree, r.Stacks = v(0), v(1), v(2), v(3)
-	r.Runtime = v(4) - v(0) - v(1) - v(2) - v(3) - v(5)
-	r.ResidentAnon, r.ResidentFile, _ = Resident()
-	k.mu.Lock()
-	r.Returns = k.frees
-	k.mu.Unlock()
-	return r
+	return uses, heap, offHeap
 }
