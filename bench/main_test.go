@@ -19,8 +19,8 @@ func TestScenarios(t *testing.T) {
 			t.Errorf("scenario %q is there twice, or not complete", s.name)
 		}
 		seen[s.name] = true
-		for _, window := range []time.Duration{s.window, s.long} {
-			if s.interval == 0 || window < s.interval || window%s.interval != 0 {
+		for _, l := range []length{quickLength, shortLength, longLength} {
+			if window := s.span(l).window; s.interval == 0 || window < s.interval || window%s.interval != 0 {
 				t.Errorf("%s: a window of %v with scrapes every %v: agents would do different work in it", s.name, window, s.interval)
 			}
 		}
@@ -46,7 +46,7 @@ func TestChoose(t *testing.T) {
 	}
 	f("huge,steady", "huge", "steady")
 	f("node60", "node60-a", "node60-b")
-	f("", "node60-a", "node60-b", "steady", "small", "huge", "burst", "idle", "idle-100")
+	f("", "node60-a", "node60-b", "steady", "small", "churn", "burst", "limit", "idle-100")
 	if _, err := choose("steady,typo"); err == nil {
 		t.Error("choose of a name which there is not gave no error")
 	}
@@ -54,10 +54,10 @@ func TestChoose(t *testing.T) {
 
 func TestParseFlags(t *testing.T) {
 	f, err := parseFlags([]string{"-scenario", "idle", "-peer", "vmagent=/a", "-peer", "prometheus3=/b", "-long"})
-	if err != nil || !f.long || len(f.peers) != 2 {
+	if err != nil || f.length != longLength || len(f.peers) != 2 {
 		t.Errorf("parseFlags = %+v, %v", f, err)
 	}
-	for _, bad := range [][]string{{"-long", "-short"}, {"steady"}} {
+	for _, bad := range [][]string{{"-long", "-short"}, {"-quick", "-long"}, {"steady"}, {"-resume"}, {"-render", "-raw", "x"}} {
 		if _, err := parseFlags(bad); err == nil {
 			t.Errorf("parseFlags(%q) gave no error", bad)
 		}
@@ -102,7 +102,7 @@ func TestMeasure(t *testing.T) {
 		{name: "secure", interval: 500 * time.Millisecond, secure: true, build: plain(10, body.Plain{Series: 100}, style{gzip: true, chunked: true, tls: true})},
 	} {
 		t.Run(s.name, func(t *testing.T) {
-			s.warm, s.window, s.perSeries = time.Second, 2*time.Second, true
+			s.short, s.perSeries = span{time.Second, 2 * time.Second}, true
 			b := &bench{out: testWriter{t}, tmp: t.TempDir()}
 			res, err := b.measure(t.Context(), s, floor)
 			if err != nil {
@@ -128,7 +128,7 @@ func TestMeasureOfAnAgentThatEnds(t *testing.T) {
 		t.Fatal(err)
 	}
 	b := &bench{out: testWriter{t}, tmp: t.TempDir()}
-	s := &scenario{name: "none", interval: time.Second, warm: 10 * time.Second, window: time.Second,
+	s := &scenario{name: "none", interval: time.Second, short: span{10 * time.Second, time.Second},
 		build: func(context.Context, *measurement) error { return nil }}
 	_, err := b.measure(t.Context(), s, &agent.Agent{Name: "vmagent", Kind: agent.VMAgent, Path: path})
 	if err == nil || err.Error() != "the agent ended (exit status 1): cannot open the queue" {

@@ -31,8 +31,14 @@ const (
 func node60(name, about string, rules relabeling) *scenario {
 	return &scenario{
 		name: name, about: about, standard: true, secure: true, floor: true,
-		interval: 30 * second, warm: 40 * second, window: 120 * second, long: 1200 * second,
-		build: func(ctx context.Context, m *measurement) error { return buildNode(ctx, m, rules) },
+		interval: 30 * second, quick: span{35 * second, 60 * second}, short: span{40 * second, 120 * second}, long: span{40 * second, 1200 * second},
+		build: func(ctx context.Context, m *measurement) error {
+			n, err := buildNode(ctx, m, rules)
+			if err == nil {
+				m.children = append(m.children, func(ctx context.Context) { n.churn(ctx, rules) })
+			}
+			return err
+		},
 	}
 }
 
@@ -45,15 +51,16 @@ type application struct {
 
 // node is the state of one node.
 type node struct {
-	m        *measurement
-	cadvisor *body.CAdvisor
-	pods     []body.Pod // of all kinds; short jobs are appended
-	apps     []*application
-	jobs     map[time.Duration]agent.Job // of applications, by their period
-	next     int                         // the next pod's number
+	m         *measurement
+	cadvisor  *body.CAdvisor
+	pods      []body.Pod // of all kinds; short jobs are appended
+	shortJobs []shortJob // the pods which will end, in the order of their ends
+	apps      []*application
+	jobs      map[time.Duration]agent.Job // of applications, by their period
+	next      int                         // the next pod's number
 }
 
-func buildNode(ctx context.Context, m *measurement, rules relabeling) error {
+func buildNode(ctx context.Context, m *measurement, rules relabeling) (*node, error) {
 	n := &node{m: m, jobs: make(map[time.Duration]agent.Job)}
 	for i := range 59 {
 		n.pods = append(n.pods, newPod(i))
@@ -70,15 +77,16 @@ func buildNode(ctx context.Context, m *measurement, rules relabeling) error {
 		secure("/metrics/cadvisor", n.cadvisor, every),
 		secure("/metrics/probes", body.NewProbes(250), every),
 	}
+	kubelet[1].GzipLevel = 9 // so that it comes to the 22:1 which a real one's text is compressed by
 	if err := m.farm.Add(ctx, kubelet...); err != nil {
-		return err
+		return nil, err
 	}
 	for i, role := range []string{roleKubelet, roleCAdvisor, roleProbes} {
 		m.config.Jobs = append(m.config.Jobs, n.job(role, role, rules, kubelet[i:i+1], nil))
 	}
 	exporter := secure("", body.NewNodeExporter(2500), 15*second)
 	if err := m.farm.Add(ctx, exporter); err != nil {
-		return err
+		return nil, err
 	}
 	m.config.Jobs = append(m.config.Jobs, n.job("node-exporter", roleNode, rules, []*farm.Target{exporter}, nil))
 
@@ -86,7 +94,7 @@ func buildNode(ctx context.Context, m *measurement, rules relabeling) error {
 	for i := range 7 {
 		t := &farm.Target{Source: body.NewInfrastructure(i, 642+i/4*2), Gzip: true, Chunked: true, Period: every}
 		if err := m.farm.Add(ctx, t); err != nil {
-			return err
+			return nil, err
 		}
 		infra.Groups = append(infra.Groups, n.group(t, i, rules))
 	}
@@ -103,7 +111,7 @@ func buildNode(ctx context.Context, m *measurement, rules relabeling) error {
 			app.period = 15 * second
 		}
 		if err := n.addApplication(ctx, app); err != nil {
-			return err
+			return nil, err
 		}
 		n.apps = append(n.apps, app)
 	}
@@ -114,8 +122,7 @@ func buildNode(ctx context.Context, m *measurement, rules relabeling) error {
 		n.jobs[period] = job
 		m.config.Jobs = append(m.config.Jobs, job)
 	}
-	m.children = append(m.children, func(ctx context.Context) { n.churn(ctx, rules) })
-	return nil
+	return n, nil
 }
 
 func newPod(number int) body.Pod {
@@ -217,41 +224,57 @@ func (n *node) groups(period time.Duration, rules relabeling) []agent.Group {
 	return all
 }
 
+// shortJob is a pod of the node which ends by itself.
+type shortJob struct{ number, ends int }
+
+// What happens on a node, in seconds.
+const (
+	shortJobEvery = 15
+	shortJobLives = 20
+	restartEvery  = 300
+	restartFirst  = 50 // after warming up, and inside of the shortest window
+	deployEvery   = 600
+	deployFirst   = 60
+)
+
 // churn is what happens on the node, until ctx ends: four short jobs a minute which live for 20 s, a restart of a
-// container every five minutes, and a deployment every ten which replaces five pods.
+// container every five minutes whose old id is still shown, and a deployment every ten which replaces five pods.
 func (n *node) churn(ctx context.Context, rules relabeling) {
-	type shortJob struct{ number, ends int }
-	var jobs []shortJob
 	for sec := 1; sleep(ctx, second) == nil; sec++ {
-		changed := false
-		if sec%15 == 0 {
-			n.pods = append(n.pods, newPod(n.next))
-			jobs = append(jobs, shortJob{n.next, sec + 20})
-			n.next++
-			changed = true
+		n.step(ctx, sec, rules)
+	}
+}
+
+// step is what happens on the node in its secth second.
+func (n *node) step(ctx context.Context, sec int, rules relabeling) {
+	changed := false
+	if sec%shortJobEvery == 0 {
+		n.pods = append(n.pods, newPod(n.next))
+		n.shortJobs = append(n.shortJobs, shortJob{n.next, sec + shortJobLives})
+		n.next++
+		changed = true
+	}
+	for len(n.shortJobs) > 0 && n.shortJobs[0].ends <= sec {
+		n.pods = slices.DeleteFunc(n.pods, func(p body.Pod) bool { return p.Number == n.shortJobs[0].number })
+		n.shortJobs = n.shortJobs[1:]
+		changed = true
+	}
+	if sec%restartEvery == restartFirst {
+		pod := &n.pods[sec/restartEvery%7]
+		pod.Restarts++
+		pod.Lingering = true
+		changed = true
+		n.m.mark("a container restarts")
+	}
+	if sec%deployEvery == deployFirst {
+		n.m.mark("5 pods are replaced")
+		if err := n.deploy(ctx, rules, sec/deployEvery); err != nil {
+			n.m.note("deploy", "the deployment failed: "+err.Error())
 		}
-		for len(jobs) > 0 && jobs[0].ends <= sec {
-			n.pods = slices.DeleteFunc(n.pods, func(p body.Pod) bool { return p.Number == jobs[0].number })
-			jobs = jobs[1:]
-			changed = true
-		}
-		if sec%300 == 80 {
-			pod := &n.pods[sec/300%7]
-			pod.Restarts++
-			pod.Lingering = true
-			changed = true
-			n.m.mark("a container restarts")
-		}
-		if sec%600 == 100 {
-			n.m.mark("5 pods are replaced")
-			if err := n.deploy(ctx, rules, sec/600); err != nil {
-				n.m.note("deploy", "the deployment failed: "+err.Error())
-			}
-			changed = true
-		}
-		if changed {
-			n.cadvisor.SetPods(slices.Clone(n.pods))
-		}
+		changed = true
+	}
+	if changed {
+		n.cadvisor.SetPods(slices.Clone(n.pods))
 	}
 }
 
@@ -287,113 +310,4 @@ func (n *node) deploy(ctx context.Context, rules relabeling, turn int) error {
 		}
 	})
 	return nil
-}
-
-// replace copies labels into another.
-func replace(target string, source ...string) agent.Rule {
-	return agent.Rule{SourceLabels: source, TargetLabel: target, Action: "replace"}
-}
-
-// drop drops what matches: of targets, or of samples.
-func drop(regex string, source ...string) agent.Rule {
-	return agent.Rule{SourceLabels: source, Regex: regex, Action: "drop"}
-}
-
-// relabelA is the way of kube-prometheus: eight labels of the target, and a dozen drops on the kubelet's metrics.
-func relabelA(role string) (rules, metricRules []agent.Rule, discovered map[string]string) {
-	rules = []agent.Rule{
-		{SourceLabels: []string{"__meta_kubernetes_service_label_app", "__meta_kubernetes_service_labelpresent_app"}, Regex: "(.+);true", Action: "keep"},
-		{SourceLabels: []string{"__meta_kubernetes_endpoint_port_name"}, Regex: "https-metrics|metrics", Action: "keep"},
-		{SourceLabels: []string{"__meta_kubernetes_endpoint_address_target_kind", "__meta_kubernetes_endpoint_address_target_name"},
-			Separator: ";", Regex: "Node;(.*)", Replacement: "${1}", TargetLabel: "node", Action: "replace"},
-		{SourceLabels: []string{"__meta_kubernetes_endpoint_address_target_kind", "__meta_kubernetes_endpoint_address_target_name"},
-			Separator: ";", Regex: "Pod;(.*)", Replacement: "${1}", TargetLabel: "pod", Action: "replace"},
-		replace("namespace", "__meta_kubernetes_namespace"),
-		replace("service", "__meta_kubernetes_service_name"),
-		replace("pod", "__meta_kubernetes_pod_name"),
-		replace("container", "__meta_kubernetes_pod_container_name"),
-		drop("(Failed|Succeeded)", "__meta_kubernetes_pod_phase"),
-		replace("job", "__meta_kubernetes_service_name"),
-		{TargetLabel: "endpoint", Replacement: "metrics", Action: "replace"},
-		replace("node", "__meta_kubernetes_pod_node_name"),
-		replace("metrics_path", "__metrics_path__"),
-		{SourceLabels: []string{"__address__"}, TargetLabel: "__tmp_hash", Modulus: 1, Action: "hashmod"},
-		{SourceLabels: []string{"__tmp_hash"}, Regex: "0", Action: "keep"},
-	}
-	name := "__name__"
-	switch role {
-	case roleKubelet:
-		metricRules = []agent.Rule{
-			drop("kubelet_(pod_worker_latency_microseconds|pod_start_latency_microseconds|cgroup_manager_latency_microseconds|device_plugin_registration_count)", name),
-			drop("scheduler_(e2e_scheduling_latency_microseconds|scheduling_algorithm_latency_microseconds|binding_latency_microseconds)", name),
-			drop("apiserver_(request_count|request_latencies|storage_data_key_generation_latencies_microseconds)", name),
-			drop("kubelet_docker_(operations|operations_latency_microseconds|operations_errors|operations_timeout)", name),
-			drop("reflector_(items_per_list|items_per_watch|list_duration_seconds|lists_total|watch_duration_seconds)", name),
-			drop("etcd_(helper_cache_hit_count|object_counts|request_cache_get_latencies_summary)", name),
-			drop("transformation_(transformation_latencies_microseconds|failures_total)", name),
-			drop("(admission_quota_controller|crd_autoregistration_controller|namespace)_(adds|depth|latency|retries|work_duration)", name),
-			drop(`(csi_operations|storage_operation_duration)_seconds_bucket;(0.25|2.5|15|25|120|600)(\.0)?`, name, "le"),
-			drop(`rest_client_request_duration_seconds_bucket;(0.002|0.01|0.025)`, name, "le"),
-		}
-	case roleCAdvisor:
-		metricRules = []agent.Rule{
-			drop("container_(network_tcp_usage_total|network_udp_usage_total|tasks_state|cpu_load_average_10s|cpu_load_d_average_10s)", name),
-			drop("(container_spec_.*|container_file_descriptors|container_sockets|container_threads_max|container_threads|container_start_time_seconds|container_last_seen);;", name, "pod", "namespace"),
-			drop("(container_blkio_device_usage_total);.+", name, "container"),
-			drop("container_memory_failures_total;hierarchy", name, "scope"),
-			drop("container_network_.*;(cali|cilium|cni|lxc|nodelocaldns|tunl).*", name, "interface"),
-			drop("container_fs_(io_current|io_time_weighted_seconds_total|reads_merged_total|sector_reads_total)", name),
-		}
-	}
-	return rules, metricRules, map[string]string{}
-}
-
-// relabelB is the way of the VictoriaMetrics stack: all labels of the node on each of the kubelet's series, and two
-// labels dropped from them.
-func relabelB(role string) (rules, metricRules []agent.Rule, discovered map[string]string) {
-	if role == rolePod || role == roleNode {
-		rules = []agent.Rule{
-			{SourceLabels: []string{"__meta_kubernetes_endpoint_port_name"}, Regex: "https-metrics|metrics", Action: "keep"},
-			replace("namespace", "__meta_kubernetes_namespace"),
-			replace("service", "__meta_kubernetes_service_name"),
-			replace("pod", "__meta_kubernetes_pod_name"),
-			replace("container", "__meta_kubernetes_pod_container_name"),
-			replace("job", "__meta_kubernetes_service_name"),
-			replace("node", "__meta_kubernetes_pod_node_name"),
-			{TargetLabel: "endpoint", Replacement: "metrics", Action: "replace"},
-		}
-		return rules, nil, map[string]string{}
-	}
-	rules = []agent.Rule{
-		{Regex: "__meta_kubernetes_node_label_(.+)", Action: "labelmap"},
-		replace("metrics_path", "__metrics_path__"),
-		{TargetLabel: "job", Replacement: "kubelet", Action: "replace"},
-		replace("node", "__meta_kubernetes_pod_node_name"),
-	}
-	metricRules = []agent.Rule{
-		{Regex: "(uid)", Action: "labeldrop"},
-		drop("(rest_client_request_duration_seconds_bucket|rest_client_request_duration_seconds_sum|rest_client_request_duration_seconds_count)", "__name__"),
-	}
-	if role == roleCAdvisor {
-		metricRules = append(metricRules, agent.Rule{Regex: "(id|name)", Action: "labeldrop"})
-	}
-	discovered = make(map[string]string)
-	for _, l := range nodeLabels {
-		key, value, _ := strings.Cut(l, "=")
-		discovered["__meta_kubernetes_node_label_"+key] = value
-	}
-	return rules, metricRules, discovered
-}
-
-// nodeLabels are 25, as a managed cluster's nodes have.
-var nodeLabels = []string{
-	"beta_kubernetes_io_arch=amd64", "beta_kubernetes_io_instance_type=m6i.8xlarge", "beta_kubernetes_io_os=linux",
-	"eks_amazonaws_com_capacityType=ON_DEMAND", "eks_amazonaws_com_nodegroup=general-20260101", "eks_amazonaws_com_nodegroup_image=ami-0123456789abcdef0",
-	"eks_amazonaws_com_sourceLaunchTemplateId=lt-0123456789abcdef0", "eks_amazonaws_com_sourceLaunchTemplateVersion=7",
-	"failure_domain_beta_kubernetes_io_region=eu-central-1", "failure_domain_beta_kubernetes_io_zone=eu-central-1a",
-	"k8s_io_cloud_provider_aws=0123456789abcdef0123456789abcdef", "karpenter_sh_capacity_type=on-demand", "karpenter_sh_nodepool=general",
-	"kubernetes_io_arch=amd64", "kubernetes_io_hostname=ip-10-0-1-17.internal", "kubernetes_io_os=linux",
-	"node_kubernetes_io_instance_type=m6i.8xlarge", "node_kubernetes_io_lifecycle=normal", "shop_example_cost_center=4711",
-	"shop_example_environment=production", "shop_example_team=platform", "topology_ebs_csi_aws_com_zone=eu-central-1a",
-	"topology_kubernetes_io_region=eu-central-1", "topology_kubernetes_io_zone=eu-central-1a", "vpc_amazonaws_com_has_trunk_attached=true",
 }

@@ -24,7 +24,7 @@ import (
 // bench is what all measurements of a run have in common.
 type bench struct {
 	out      io.Writer
-	long     bool
+	length   length
 	tmp      string
 	launcher agent.Launcher
 	cgroups  bool // control groups can be made
@@ -53,6 +53,7 @@ type measurement struct {
 	group    *proc.Cgroup // nil: there is none
 	process  *agent.Process
 	token    string
+	warm     time.Duration
 	window   time.Duration
 
 	begun    time.Time     // of the window
@@ -68,11 +69,9 @@ const grace = 10 * time.Second
 
 // measure runs one agent in one scenario. The result holds what is known even if there is an error.
 func (b *bench) measure(ctx context.Context, s *scenario, a *agent.Agent) (res report.Result, err error) {
-	m := &measurement{scenario: s, agent: a, launcher: b.launcher, window: s.window}
-	if b.long {
-		m.window = s.long
-	}
-	m.res = report.Result{Scenario: s.name, Agent: a.Name, Version: a.Version, WindowSeconds: m.window.Seconds(), LoadBefore: proc.LoadAverage()}
+	span := s.span(b.length)
+	m := &measurement{scenario: s, agent: a, launcher: b.launcher, warm: span.warm, window: span.window}
+	m.res = report.Result{Scenario: s.name, Agent: a.Name, Version: a.Version, Windows: b.length.String(), WindowSeconds: m.window.Seconds(), LoadBefore: proc.LoadAverage()}
 	defer func() { res = m.res }()
 	if s.memory > 0 && !b.cgroups {
 		return m.res, errors.New("it needs a memory control group")
@@ -83,7 +82,7 @@ func (b *bench) measure(ctx context.Context, s *scenario, a *agent.Agent) (res r
 		return m.res, err
 	}
 	defer os.RemoveAll(dir)
-	fmt.Fprintf(b.out, "  %s: %.0f s, of which %.0f are measured\n", a.Name, (s.warm + m.window).Seconds(), m.window.Seconds())
+	fmt.Fprintf(b.out, "  %s: %.0f s, of which %.0f are measured\n", a.Name, (m.warm + m.window).Seconds(), m.window.Seconds())
 	if err := m.prepare(ctx, dir); err != nil {
 		m.close()
 		return m.res, err
@@ -225,7 +224,7 @@ func (m *measurement) run(ctx context.Context) error {
 	}
 	defer stopSide()
 
-	if err := m.wait(ctx, m.scenario.warm); err != nil {
+	if err := m.wait(ctx, m.warm); err != nil {
 		return err
 	}
 	m.begun = time.Now()

@@ -17,20 +17,42 @@ type scenario struct {
 	name, about string
 	standard    bool          // it belongs to the short set
 	interval    time.Duration // of all its targets, where they have one
-	warm        time.Duration // before the window
-	window      time.Duration // what is measured; a multiple of the interval, so that all agents do the same work in it
-	long        time.Duration // the window with -long
-	secure      bool          // the endpoint wants TLS and a token, and is 30 ms away
-	perSeries   bool          // all series are known beforehand, so that what is missing or came twice can be counted
-	maxSeries   int           // how many series the endpoint can count; 0: its default
-	memory      int64         // the control group's limit, in bytes
-	floor       bool          // a floor agent can do it
-	drain       time.Duration // how long the rest may take to arrive at the end; 0: an interval and a few seconds
+	// Spans are for the lengths of windows which may be asked for. A window is a multiple of the interval, so that all agents do
+	// the same work in it.
+	quick, short, long span
+	secure             bool          // the endpoint wants TLS and a token, and is 30 ms away
+	perSeries          bool          // all series are known beforehand, so that what is missing or came twice can be counted
+	maxSeries          int           // how many series the endpoint can count; 0: its default
+	memory             int64         // the control group's limit, in bytes
+	floor              bool          // a floor agent can do it
+	drain              time.Duration // how long the rest may take to arrive at the end; 0: an interval and a few seconds
 
 	// build adds the targets, and the jobs which scrape them.
 	build func(ctx context.Context, m *measurement) error
 	// script is what happens in the window. It returns when the window is over. Nil: nothing happens.
 	script func(ctx context.Context, m *measurement) error
+}
+
+// span is how long a measurement takes.
+type span struct{ warm, window time.Duration } // before the window, and what is measured
+
+// length is how long windows are.
+type length int
+
+// The lengths which flags ask for.
+const (
+	shortLength length = iota
+	quickLength
+	longLength
+)
+
+func (l length) String() string { return []string{"short", "quick", "long"}[l] }
+
+func (s *scenario) span(l length) span { return []span{s.short, s.quick, s.long}[l] }
+
+// takes is about how long one agent's measurement takes, its start and its end included.
+func (s *scenario) takes(l length) time.Duration {
+	return s.span(l).warm + s.span(l).window + 10*second
 }
 
 // fits reports whether an agent of the kind can be measured by the scenario.
@@ -47,78 +69,91 @@ func scenarios() []*scenario {
 		node60("node60-b", "the same node, relabeled as the VictoriaMetrics stack ships it", relabelB),
 		{
 			name: "steady", about: "100 targets × 2,000 series every 5 s, labels which differ per target", standard: true,
-			interval: 5 * second, warm: 15 * second, window: 40 * second, long: 120 * second, perSeries: true, floor: true,
+			interval: 5 * second, quick: span{10 * second, 20 * second}, short: span{15 * second, 40 * second}, long: span{15 * second, 120 * second},
+			perSeries: true, floor: true,
 			build: plain(100, body.Plain{Series: 2000}, style{}),
 		},
 		{
 			name: "gzip", about: "the same, compressed and in chunks",
-			interval: 5 * second, warm: 15 * second, window: 40 * second, long: 120 * second, perSeries: true, floor: true,
+			interval: 5 * second, quick: span{10 * second, 20 * second}, short: span{15 * second, 40 * second}, long: span{15 * second, 120 * second},
+			perSeries: true, floor: true,
 			build: plain(100, body.Plain{Series: 2000}, style{gzip: true, chunked: true}),
 		},
 		{
 			name: "small", about: "5,000 targets × 20 series every 10 s", standard: true,
-			interval: 10 * second, warm: 25 * second, window: 40 * second, long: 120 * second, perSeries: true, floor: true,
+			interval: 10 * second, quick: span{15 * second, 20 * second}, short: span{25 * second, 40 * second}, long: span{25 * second, 120 * second},
+			perSeries: true, floor: true,
 			build: plain(5000, body.Plain{Series: 20}, style{}),
 		},
 		{
 			name: "small-tls", about: "2,000 targets × 20 series every 10 s, over TLS",
-			interval: 10 * second, warm: 25 * second, window: 40 * second, long: 120 * second, perSeries: true, floor: true,
+			interval: 10 * second, quick: span{15 * second, 20 * second}, short: span{25 * second, 40 * second}, long: span{25 * second, 120 * second},
+			perSeries: true, floor: true,
 			build: plain(2000, body.Plain{Series: 20}, style{tls: true}),
 		},
 		{
-			name: "huge", about: "1 target × 500,000 series every 20 s, a body of 100 MB", standard: true,
-			interval: 20 * second, warm: 30 * second, window: 40 * second, long: 120 * second, perSeries: true, floor: true,
+			name: "huge", about: "1 target × 500,000 series every 20 s, a body of 100 MB",
+			interval: 20 * second, quick: span{25 * second, 20 * second}, short: span{30 * second, 40 * second}, long: span{30 * second, 120 * second},
+			perSeries: true, floor: true,
 			build: plain(1, body.Plain{Series: 500_000, Wide: true}, style{}),
 		},
 		{
 			name: "shuffle", about: "100 targets × 2,000 series every 5 s, each time in another order",
-			interval: 5 * second, warm: 15 * second, window: 40 * second, long: 120 * second, perSeries: true,
-			build: plain(100, body.Plain{Series: 2000, Shuffle: true}, style{}),
+			interval: 5 * second, quick: span{10 * second, 20 * second}, short: span{15 * second, 40 * second}, long: span{15 * second, 120 * second},
+			perSeries: true,
+			build:     plain(100, body.Plain{Series: 2000, Shuffle: true}, style{}),
 		},
 		{
-			name: "churn", about: "100 targets × 2,000 series every 5 s, one in twenty replaced by another each time",
-			interval: 5 * second, warm: 15 * second, window: 60 * second, long: 600 * second,
+			name: "churn", about: "100 targets × 2,000 series every 5 s, one in twenty replaced by another each time", standard: true,
+			interval: 5 * second, quick: span{10 * second, 40 * second}, short: span{15 * second, 60 * second}, long: span{15 * second, 600 * second},
 			build: plain(100, body.Plain{Series: 2000, ChurnEvery: 20}, style{}),
 		},
 		{
 			name: "burst", about: "20 targets × 2,000 series every 10 s; 200 more for a while; then as before", standard: true,
-			interval: 10 * second, warm: 30 * second, window: 120 * second, long: 300 * second,
+			interval: 10 * second, quick: span{15 * second, 80 * second}, short: span{30 * second, 120 * second}, long: span{30 * second, 300 * second},
 			build: beforeBurst, script: burst,
 		},
 		{
 			name: "reload", about: "100 targets × 2,000 series every 5 s, with a reload every 2 s which touches none of them",
-			interval: 5 * second, warm: 15 * second, window: 40 * second, long: 400 * second, perSeries: true,
-			build: plain(100, body.Plain{Series: 2000}, style{}), script: reload,
+			interval: 5 * second, quick: span{10 * second, 20 * second}, short: span{15 * second, 40 * second}, long: span{15 * second, 400 * second},
+			perSeries: true,
+			build:     plain(100, body.Plain{Series: 2000}, style{}), script: reload,
 		},
 		{
 			name: "outage", about: "100 targets × 2,000 series every 5 s, while the endpoint answers 503 for half of the time",
-			interval: 5 * second, warm: 15 * second, window: 60 * second, long: 600 * second, perSeries: true, drain: 90 * second,
+			interval: 5 * second, quick: span{10 * second, 30 * second}, short: span{15 * second, 60 * second}, long: span{15 * second, 600 * second},
+			perSeries: true, drain: 90 * second,
 			build: plain(100, body.Plain{Series: 2000}, style{}), script: outage,
 		},
 		{
 			name: "kill", about: "100 targets × 2,000 series every 5 s; the agent is killed (SIGKILL) and started again",
-			interval: 5 * second, warm: 15 * second, window: 40 * second, long: 120 * second, perSeries: true, drain: 20 * second,
+			interval: 5 * second, quick: span{10 * second, 30 * second}, short: span{15 * second, 40 * second}, long: span{15 * second, 120 * second},
+			perSeries: true, drain: 20 * second,
 			build: plain(100, body.Plain{Series: 2000}, style{}), script: kill,
 		},
 		{
-			name: "limit", about: "500 targets × 2,000 series every 15 s in a control group of 128 MiB",
-			interval: 15 * second, warm: 0, window: 60 * second, long: 300 * second, memory: 128 << 20,
-			build: plain(500, body.Plain{Series: 2000}, style{}), script: untilDead,
+			name: "limit", about: "500 targets × 2,000 series every 15 s in a control group of 128 MiB", standard: true,
+			interval: 15 * second, quick: span{0 * second, 45 * second}, short: span{0, 60 * second}, long: span{0, 300 * second},
+			memory: 128 << 20,
+			build:  plain(500, body.Plain{Series: 2000}, style{}), script: untilDead,
 		},
 		{
-			name: "idle", about: "no target", standard: true,
-			interval: 10 * second, warm: 15 * second, window: 30 * second, long: 120 * second, floor: true,
+			name: "idle", about: "no target",
+			interval: 10 * second, quick: span{10 * second, 10 * second}, short: span{15 * second, 30 * second}, long: span{15 * second, 120 * second},
+			floor: true,
 			build: func(context.Context, *measurement) error { return nil },
 		},
 		{
 			name: "idle-100", about: "100 targets × 10 series every 10 s", standard: true,
-			interval: 10 * second, warm: 15 * second, window: 40 * second, long: 120 * second, perSeries: true, floor: true,
+			interval: 10 * second, quick: span{15 * second, 20 * second}, short: span{15 * second, 40 * second}, long: span{15 * second, 120 * second},
+			perSeries: true, floor: true,
 			build: plain(100, body.Plain{Series: 10}, style{}),
 		},
 		{
 			name: "blackholes", about: "5,000 targets × 20 series every 10 s, of which 1,000 never answer and 200 send a byte a second",
-			interval: 10 * second, warm: 25 * second, window: 40 * second, long: 120 * second, perSeries: true,
-			build: blackholes,
+			interval: 10 * second, quick: span{15 * second, 20 * second}, short: span{25 * second, 40 * second}, long: span{25 * second, 120 * second},
+			perSeries: true,
+			build:     blackholes,
 		},
 	}
 }

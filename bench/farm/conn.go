@@ -127,7 +127,7 @@ func (t *Target) answer(c net.Conn, req request, at time.Time) bool {
 		a, source, kind = &t.open, t.OpenMetrics, openMetricsType
 	}
 	if gz := t.Gzip && req.gzip; !a.ready || gz != a.wantGz {
-		a.make(source, t.Chunked, gz, at, kind)
+		a.make(t, source, gz, at, kind)
 	}
 	out := net.Buffers{a.wire}
 	if rest := a.rest(t.Chunked); rest != nil {
@@ -150,7 +150,7 @@ func (t *Target) renew(a *answer, source body.Source, kind string, due time.Time
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if !a.ready && !t.farm.holding.Load() {
-		a.make(source, t.Chunked, a.wantGz, due, kind)
+		a.make(t, source, a.wantGz, due, kind)
 	}
 }
 

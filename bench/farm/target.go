@@ -2,6 +2,7 @@ package farm
 
 import (
 	"bytes"
+	"cmp"
 	"net/netip"
 	"strconv"
 	"sync"
@@ -32,6 +33,8 @@ type Target struct {
 	Behaviour Behaviour
 	TLS       bool // and with the farm's token
 	Gzip      bool // if the agent accepts it
+	// GzipLevel is how hard it is compressed; 0: as a Go program's server does by default.
+	GzipLevel int
 	// Chunked frames answers as a Go program's server does, instead of saying how long they are.
 	Chunked bool
 	// OpenMetrics is served instead of Source to an agent which accepts it. Nil: Source always is.
@@ -99,9 +102,9 @@ func (t *Target) prepare() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	now := time.Now()
-	t.plain.make(t.Source, t.Chunked, t.Gzip, now, contentType)
+	t.plain.make(t, t.Source, t.Gzip, now, contentType)
 	if t.OpenMetrics != nil {
-		t.open.make(t.OpenMetrics, t.Chunked, t.Gzip, now, openMetricsType)
+		t.open.make(t, t.OpenMetrics, t.Gzip, now, openMetricsType)
 	}
 }
 
@@ -112,21 +115,21 @@ const (
 )
 
 // make moves the source to now and lays its answer ready.
-func (a *answer) make(source body.Source, chunked, gz bool, now time.Time, contentType string) {
+func (a *answer) make(t *Target, source body.Source, gz bool, now time.Time, contentType string) {
 	a.text = source.Next(now)
 	a.samples = source.Samples()
 	a.wantGz = gz
 	payload := a.text
 	if gz {
 		a.zipped.Reset()
-		w, err := gzip.NewWriterLevel(&a.zipped, gzip.DefaultCompression)
+		w, err := gzip.NewWriterLevel(&a.zipped, cmp.Or(t.GzipLevel, gzip.DefaultCompression))
 		if err == nil {
 			_, _ = w.Write(payload) // a bytes.Buffer takes all
 			_ = w.Close()
 		}
 		payload = a.zipped.Bytes()
 	}
-	a.frame(payload, chunked, gz, contentType)
+	a.frame(payload, t.Chunked, gz, contentType)
 	a.ready = true
 }
 

@@ -28,6 +28,7 @@ var columns = []struct {
 	{"missing", func(r Result) string { return checked(r, r.Check.Missing) }},
 	{"doubles", func(r Result) string { return checked(r, r.Check.Doubles) }},
 	{"first s", func(r Result) string { return number(r.FirstSampleSeconds, 1) }},
+	{"bench mcores", func(r Result) string { return number(r.BenchMillicores, 0) }},
 	{"others mcores", func(r Result) string { return number(r.OthersMillicores, 0) }},
 	{"notes", notes},
 }
@@ -78,14 +79,14 @@ func of(scenario string, results []Result) []Result {
 	return slices.DeleteFunc(slices.Clone(results), func(r Result) bool { return r.Scenario != scenario })
 }
 
-// Table writes a scenario's results for a terminal.
-func Table(w io.Writer, scenario string, results []Result) {
+// Table writes the results of one scenario for a terminal.
+func Table(w io.Writer, results []Result) {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	for _, c := range columns {
 		fmt.Fprintf(tw, "%s\t", c.title)
 	}
 	fmt.Fprintln(tw)
-	for _, r := range of(scenario, results) {
+	for _, r := range results {
 		for _, c := range columns {
 			fmt.Fprintf(tw, "%s\t", c.value(r))
 		}
@@ -101,18 +102,16 @@ func Write(name string, set Set) error {
 	b.WriteString("What `make bench` wrote last; do not edit. How it measures is told in the comment of `bench/main.go`, by\n" +
 		"`go run . -help` in `bench/`, and below the tables. Ratios count, not seconds: machines differ.\n\n")
 	fmt.Fprintf(&b, "- %s, `%s`\n- %s\n", set.Started.UTC().Format("2006-01-02 15:04 UTC"), set.Command, set.Machine)
-	if set.Long {
-		b.WriteString("- long windows\n")
-	} else {
-		b.WriteString("- short windows\n")
-	}
+	fmt.Fprintf(&b, "- %s windows\n", set.Windows)
 	if set.Note != "" {
 		fmt.Fprintf(&b, "- %s\n", set.Note)
 	}
 	b.WriteString("\n| agent | version | command line |\n|---|---|---|\n")
 	for _, a := range set.Agents {
-		fmt.Fprintf(&b, "| %s | %s | `%s` |\n", a.Name, cell(a.Version), cell(a.Args))
+		fmt.Fprintf(&b, "| %s | %s | `%s` |\n", a.Name, cell(versions(a, set.Results)), cell(a.Args))
 	}
+	writeGoals(&b, set)
+	writeLosses(&b, set)
 	charts := filepath.Join(filepath.Dir(name), "charts")
 	if err := os.MkdirAll(charts, 0o755); err != nil {
 		return fmt.Errorf("write the results: %w", err)
@@ -137,6 +136,20 @@ func Write(name string, set Set) error {
 		return fmt.Errorf("write the results: %w", err)
 	}
 	return nil
+}
+
+// versions are those that an agent's results were measured with: more than one where measuring was taken up again later.
+func versions(a Agent, results []Result) string {
+	var all []string
+	for _, r := range results {
+		if r.Agent == a.Name && r.Version != "" && !slices.Contains(all, r.Version) {
+			all = append(all, r.Version)
+		}
+	}
+	if len(all) == 0 {
+		return a.Version
+	}
+	return strings.Join(all, ", then ")
 }
 
 // markdown writes a table without the columns which are empty in all rows.
@@ -181,5 +194,5 @@ same addresses.
 - **first**: from the start of the process until its first sample had arrived.
 - **floor-discard** only fetches; **floor-push** also copies and pushes, without relabeling, staleness, queue or retry. It
   keeps all labels as text: its CPU is a floor, its memory is not.
-- **others**: what everything else on the machine used meanwhile, in millicores; the kernel's work for all of them is in it.
+- **bench**: what the targets and the endpoint used, which is not in the agent's; **others**: what everything else on the machine used meanwhile, in millicores; the kernel's work for all of them is in it.
 `

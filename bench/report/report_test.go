@@ -4,9 +4,12 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
+
+	"scraper/bench/sink"
 )
 
 func TestLateness(t *testing.T) {
@@ -64,10 +67,10 @@ func set() Set {
 		}
 		return r
 	}
-	return Set{Started: time.Unix(1_700_000_000, 0), Machine: "a machine", Command: "bench -short", Note: "busy",
+	return Set{Run: Run{Started: time.Unix(1_700_000_000, 0), Machine: "a machine", Command: "bench -short", Note: "busy", Windows: "short",
 		Agents:    []Agent{{"ours", "1", "-a"}, {"vmagent", "2", "-b|c"}},
-		Scenarios: []Scenario{{"steady", "100 targets"}, {"burst", "more targets"}, {"gzip", "not run"}},
-		Results:   []Result{result("steady", "ours", 1), result("steady", "vmagent", 4), result("burst", "ours", 1), {Scenario: "burst", Agent: "vmagent", Error: "it\nended"}}}
+		Scenarios: []Scenario{{"steady", "100 targets"}, {"burst", "more targets"}, {"gzip", "not run"}}},
+		Results: []Result{result("steady", "ours", 1), result("steady", "vmagent", 4), result("burst", "ours", 1), {Scenario: "burst", Agent: "vmagent", Error: "it\nended"}}}
 }
 
 func TestWrite(t *testing.T) {
@@ -97,8 +100,90 @@ func TestWrite(t *testing.T) {
 
 func TestTable(t *testing.T) {
 	var b bytes.Buffer
-	Table(&b, "steady", set().Results)
+	Table(&b, of("steady", set().Results))
 	if lines := strings.Split(strings.TrimSpace(b.String()), "\n"); len(lines) != 3 || !strings.Contains(lines[2], "vmagent") {
 		t.Errorf("Table wrote %q, want a head and two rows", lines)
+	}
+}
+
+// What was measured is read back as it was written, and a later run of other scenarios adds to it.
+func TestRaw(t *testing.T) {
+	dir, want := filepath.Join(t.TempDir(), "raw"), set()
+	later := want.Run
+	later.Agents, later.Scenarios, later.Command = []Agent{{"vmagent", "3", "-d"}, {"prometheus", "4", ""}}, []Scenario{{"idle", "none"}}, "bench -resume"
+	for _, run := range []Run{want.Run, later, later} {
+		if err := WriteRun(dir, run); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, r := range want.Results {
+		if err := WriteRaw(dir, r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := Load(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want.Agents = []Agent{{"ours", "1", "-a"}, {"vmagent", "3", "-d"}, {"prometheus", "4", ""}}
+	want.Scenarios = append(want.Scenarios, Scenario{"idle", "none"})
+	want.Command = "bench -short`, `bench -resume"
+	if !got.Started.Equal(want.Started) {
+		t.Errorf("Load() has the start %v, want %v", got.Started, want.Started)
+	}
+	got.Started = want.Started
+	for i := range got.Results {
+		got.Results[i].Started = want.Results[i].Started
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("Load() = %+v, want %+v", got, want)
+	}
+	if _, err := Load(t.TempDir()); err == nil {
+		t.Error("Load of a directory without results gave no error")
+	}
+}
+
+func TestGoals(t *testing.T) {
+	result := func(scenario, agent string, cpu float64, mib int64) Result {
+		return Result{Scenario: scenario, Agent: agent, WindowSeconds: 40, CPUPerMillion: cpu, Millicores: cpu * 40, Samples: 1, AnonPeak: mib << 20, WorkingSetPeak: mib << 20}
+	}
+	s := set()
+	s.Results = []Result{
+		result("steady", "ours", 1, 20), result("steady", "prometheus", 5, 300), result("steady", "prometheus-3", 3, 300),
+		result("node60-a", "ours", 1, 29), result("node60-a", "vmagent", 3.5, 60),
+		result("small", "ours", 20, 30), result("blackholes", "ours", 20, 37),
+		{Scenario: "huge", Agent: "ours", Error: "it ended"},
+	}
+	var b strings.Builder
+	writeGoals(&b, s)
+	for _, want := range []string{
+		"| steady | at most 1.5 CPU-seconds per million samples | 1.00 | kept |",
+		"| steady | at most 0.25 of Prometheus' CPU per sample | 0.20 of prometheus's, 0.33 of prometheus-3's | **missed** |",
+		"| node60-a | at most 0.33 of vmagent's millicores | 0.29 of vmagent's | kept |",
+		"| node60-a | at most 28 MiB of working set, at its peak | 29.0 | **missed** |",
+		"| blackholes | at most 8 MiB resident more than without black holes, at the peak | 7.0 | kept |",
+	} {
+		if !strings.Contains(b.String(), want+"\n") {
+			t.Errorf("there is no %q in\n%s", want, b.String())
+		}
+	}
+	if strings.Contains(b.String(), "huge") || strings.Contains(b.String(), "idle") {
+		t.Errorf("goals without results are judged:\n%s", b.String())
+	}
+}
+
+// What a peer does better is told; what neither does, and what is not measured, is not.
+func TestLosses(t *testing.T) {
+	s := set()
+	s.Results = []Result{
+		{Scenario: "steady", Agent: "ours", CPUPerMillion: 1, AnonPeak: 20 << 20, WirePerSample: 21, Check: sink.Judgement{Missing: 3}},
+		{Scenario: "steady", Agent: "vmagent", CPUPerMillion: 0.5, AnonPeak: 90 << 20},
+		{Scenario: "steady", Agent: "floor-push", CPUPerMillion: 0.1},
+	}
+	var b strings.Builder
+	writeLosses(&b, s)
+	want := "\n## Where a peer does better\n\n- steady, CPU-s/M: 1.00, vmagent 0.50\n- steady, missing samples: 3, vmagent 0\n"
+	if b.String() != want {
+		t.Errorf("writeLosses wrote %q, want %q", b.String(), want)
 	}
 }

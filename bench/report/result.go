@@ -2,14 +2,10 @@
 //
 // It measures nothing. Concurrency: none of it is for concurrent use.
 //
-// Read this file first, then page.go and chart.go.
+// Read this file first, then raw.go for the files, goals.go for what is promised, page.go and chart.go.
 package report
 
 import (
-	"encoding/json"
-	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"time"
 
@@ -23,6 +19,7 @@ type Result struct {
 	Version       string    `json:"version"`
 	Started       time.Time `json:"started"`
 	Error         string    `json:"error,omitempty"`
+	Windows       string    `json:"windows"` // which length of windows was asked for
 	WindowSeconds float64   `json:"windowSeconds"`
 
 	CPUSeconds    float64 `json:"cpuSeconds"`
@@ -83,39 +80,6 @@ type Point struct {
 type Mark struct {
 	Second float64 `json:"second"`
 	Text   string  `json:"text,omitempty"`
-}
-
-// Set is a whole run.
-type Set struct {
-	Started   time.Time
-	Machine   string
-	Command   string
-	Note      string
-	Long      bool
-	Agents    []Agent
-	Scenarios []Scenario
-	Results   []Result
-}
-
-// Agent and Scenario say what the names in the results stand for.
-type (
-	Agent    struct{ Name, Version, Args string }
-	Scenario struct{ Name, About string }
-)
-
-// WriteRaw writes a result as JSON, and makes the directory if need be.
-func WriteRaw(name string, r Result) error {
-	text, err := json.MarshalIndent(r, "", " ")
-	if err != nil {
-		return fmt.Errorf("write %s: %w", name, err)
-	}
-	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
-		return fmt.Errorf("write raw results: %w", err)
-	}
-	if err := os.WriteFile(name, text, 0o644); err != nil {
-		return fmt.Errorf("write raw results: %w", err)
-	}
-	return nil
 }
 
 // lateAfter is from when on a scrape is late.
