@@ -88,6 +88,10 @@ var typeNames = map[streamparse.Type]string{
 	streamparse.TypeGauge:     "gauge",
 	streamparse.TypeHistogram: "histogram",
 	streamparse.TypeSummary:   "summary",
+
+	streamparse.TypeGaugeHistogram: "gaugehistogram",
+	streamparse.TypeInfo:           "info",
+	streamparse.TypeStateset:       "stateset",
 }
 
 // rewritten writes le and quantile as OpenMetrics does. Prometheus' parser does it, and not ours, which leaves the meaning

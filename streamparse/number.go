@@ -31,6 +31,9 @@ var pow10 = [exactPower + 1]float64{
 // tail parses what follows a series: a blank, a value, at most a timestamp, a newline. It returns the length of that, and
 // 0 for anything else, or when b ends before the newline. It takes nothing that tailSlow would not take.
 func (p *Parser) tail(b []byte) int {
+	if p.format != FormatText {
+		return p.tailOpenMetrics(b)
+	}
 	if len(b) < 3 || b[0] != ' ' && b[0] != '\t' {
 		return 0
 	}
@@ -69,13 +72,13 @@ func (p *Parser) tail(b []byte) int {
 		if i-start > 18 {
 			return 0
 		}
-		if p.opts.SkipBadLines && ts < secondsBelow {
+		if p.lenient && ts < secondsBelow {
 			ts *= 1000
 		}
 		hasTS = true
 		i = skipBlanks(b, i)
 	}
-	if p.opts.SkipBadLines && i < len(b) && b[i] == '\r' {
+	if p.lenient && i < len(b) && b[i] == '\r' {
 		i++
 	}
 	if i >= len(b) || b[i] != '\n' {

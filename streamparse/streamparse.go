@@ -20,7 +20,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"unicode/utf8"
 
 	"scraper/bufpool"
 )
@@ -35,18 +34,22 @@ const (
 	KindType                // a TYPE line: Family, Type
 	KindHelp                // a HELP line: Family, Help
 	KindComment             // anything else which starts with #
+	KindUnit                // a UNIT line: Family, Unit
 )
 
 // Type is a family's type, as a TYPE line gives it.
 type Type uint8
 
-// The types of text format 0.0.4.
+// The types of all formats; text 0.0.4 has the first five.
 const (
-	TypeUntyped Type = iota
+	TypeUntyped Type = iota // unknown, in OpenMetrics
 	TypeCounter
 	TypeGauge
 	TypeHistogram
 	TypeSummary
+	TypeGaugeHistogram
+	TypeInfo
+	TypeStateset
 )
 
 // Label is a label of a sample. Both are views.
@@ -110,6 +113,10 @@ type Parser struct {
 	bad      int
 	firstBad *ParseError
 
+	format  Format
+	lenient bool // Options.SkipBadLines, in text
+	ended   bool // "# EOF" was read
+
 	// The current entry.
 	value     float64
 	ts        int64
@@ -118,10 +125,12 @@ type Parser struct {
 	series    []byte
 	family    []byte
 	help      []byte
+	unit      []byte
 	text      []byte // what the spans are offsets into
 	name      span
 	labels    []labelSpan
 	unescaped []byte
+	exemplars exemplars
 	nameLabel [len(nameLabel)]byte // what the metric's name is called
 }
 
@@ -146,11 +155,17 @@ func New(o Options) *Parser {
 	return p
 }
 
-// Reset begins a new body. It borrows r until the next Reset or Close.
-func (p *Parser) Reset(r io.Reader) {
+// Reset begins a new body in text 0.0.4 or 1.0.0. It borrows r until the next Reset or Close.
+func (p *Parser) Reset(r io.Reader) { p.ResetFormat(r, FormatText) }
+
+// ResetFormat is Reset for a body in another format.
+func (p *Parser) ResetFormat(r io.Reader, f Format) {
 	p.r = r
+	p.format = f
+	p.lenient = p.opts.SkipBadLines && f == FormatText
 	p.pos, p.end, p.line, p.bytes, p.bad = 0, 0, 0, 0, 0
 	p.eof, p.err, p.firstBad = false, nil, nil
+	p.ended = false
 	p.dropViews()
 }
 
@@ -169,11 +184,13 @@ func (p *Parser) Close() {
 	if cap(p.labels) > 1024 {
 		p.labels = nil
 	}
+	p.exemplars.shrink()
 }
 
 func (p *Parser) dropViews() {
-	p.series, p.family, p.help, p.text = nil, nil, nil, nil
+	p.series, p.family, p.help, p.unit, p.text = nil, nil, nil, nil, nil
 	p.labels = p.labels[:0]
+	p.exemplars.reset(nil)
 }
 
 // Value is the current sample's value; every NaN is the same one.
@@ -190,6 +207,17 @@ func (p *Parser) Family() []byte { return p.family }
 
 // Help is a view of the current HELP line's text, as it was written. It is empty for a text longer than the window.
 func (p *Parser) Help() []byte { return p.help }
+
+// AppendHelp appends the current HELP line's text to dst, with its escapes resolved.
+func (p *Parser) AppendHelp(dst []byte) []byte {
+	if p.format == FormatOpenMetrics {
+		return appendUnescaped(dst, p.help)
+	}
+	return appendUnescapedHelp(dst, p.help)
+}
+
+// Unit is a view of the current UNIT line's text.
+func (p *Parser) Unit() []byte { return p.unit }
 
 // Type is the current TYPE line's type.
 func (p *Parser) Type() Type { return p.typ }
@@ -223,6 +251,11 @@ func (p *Parser) Guess() int {
 	nl := indexNewline(b)
 	if nl <= 0 || b[0] == '#' {
 		return 0
+	}
+	if p.format == FormatOpenMetrics {
+		if i := bytes.Index(b[:nl], []byte(" # {")); i >= 0 {
+			nl = i
+		}
 	}
 	if i := bytes.LastIndexByte(b[:nl], '}'); i >= 0 {
 		return i + 1
@@ -262,15 +295,23 @@ func (p *Parser) Next() (Kind, error) {
 		}
 		if p.pos == p.end {
 			if p.eof {
+				if p.format == FormatOpenMetrics && !p.ended {
+					p.badLine("the body does not end with # EOF", nil)
+					continue
+				}
 				return KindNone, nil
 			}
 			p.fill()
 			continue
 		}
+		if p.ended {
+			p.badLine("data after # EOF", nil)
+			continue
+		}
 		// A line's limit holds however much of it is there: what is beyond it is not looked at.
 		whole := p.end-p.pos >= p.opts.MaxLineBytes
 		b := p.w[p.pos:min(p.end, p.pos+p.opts.MaxLineBytes)]
-		n, kind, f := p.scan(b)
+		n, kind, f := p.scanEntry(b)
 		switch {
 		case n > 0:
 			p.pos += n
@@ -294,11 +335,11 @@ func (p *Parser) Next() (Kind, error) {
 	}
 }
 
-// inLongComment reports whether the unread bytes are a comment of which there is more than is worth keeping.
-func (p *Parser) inLongComment() bool {
-	b := p.w[p.pos:p.end]
-	i := skipBlanks(b, 0)
-	return len(b) >= min(chunkBytes/2, p.opts.MaxLineBytes) && i < len(b) && b[i] == '#'
+func (p *Parser) scanEntry(b []byte) (int, Kind, fault) {
+	if p.format == FormatOpenMetrics {
+		return p.scanOpenMetrics(b)
+	}
+	return p.scan(b)
 }
 
 // badLine refuses the line at pos, or skips it. The error shows the beginning of text.
@@ -307,148 +348,9 @@ func (p *Parser) badLine(reason string, text []byte) {
 	if p.firstBad == nil { // the others are only counted: a body may be all bad lines
 		p.firstBad = &ParseError{Line: p.line + 1, Reason: reason + ", got " + quoteLine(text)}
 	}
-	if !p.opts.SkipBadLines {
+	if !p.lenient {
 		p.err = p.firstBad
 		return
 	}
 	p.skipLine()
-}
-
-// skipLine drops the unread bytes up to and with the next newline, reading on as it must.
-func (p *Parser) skipLine() {
-	for p.err == nil {
-		if i := indexNewline(p.w[p.pos:p.end]); i >= 0 {
-			p.pos += i + 1
-			p.line++
-			return
-		}
-		p.pos = p.end
-		if p.eof {
-			return
-		}
-		p.fill()
-	}
-}
-
-// skipComment drops a comment which is longer than the window. A HELP text is still checked, piece by piece.
-func (p *Parser) skipComment() {
-	isHelp := isHelpLine(p.w[p.pos:p.end])
-	var carry [utf8.UTFMax]byte
-	carried := 0
-	for p.err == nil {
-		b := p.w[p.pos:p.end]
-		i := indexNewline(b)
-		if i >= 0 {
-			b = b[:i]
-		}
-		if isHelp && !validPiece(b, &carry, &carried, i >= 0) {
-			p.badLine("help text is not valid UTF-8", nil)
-			return
-		}
-		if i >= 0 {
-			p.pos += i + 1
-			p.line++
-			return
-		}
-		p.pos = p.end
-		if p.eof {
-			return
-		}
-		p.fill()
-	}
-}
-
-// validPiece checks one piece of a text for UTF-8. The bytes of a rune which the piece cuts are carried to the next.
-func validPiece(b []byte, carry *[utf8.UTFMax]byte, carried *int, last bool) bool {
-	for *carried > 0 && len(b) > 0 && !utf8.FullRune(carry[:*carried]) {
-		carry[*carried] = b[0]
-		*carried++
-		b = b[1:]
-	}
-	if *carried > 0 {
-		if utf8.FullRune(carry[:*carried]) {
-			if !utf8.Valid(carry[:*carried]) {
-				return false
-			}
-			*carried = 0
-		} else {
-			return !last
-		}
-	}
-	for k := 1; k < utf8.UTFMax && k <= len(b) && !last; k++ {
-		if c := b[len(b)-k]; utf8.RuneStart(c) {
-			if !utf8.FullRune(b[len(b)-k:]) {
-				*carried = copy(carry[:], b[len(b)-k:])
-				b = b[:len(b)-k]
-			}
-			break
-		}
-	}
-	return utf8.Valid(b)
-}
-
-// fill reads more bytes behind the unread ones, which it moves to the front. It reads at least half as many as there are
-// unread, so that a long line which arrives byte by byte is not scanned again for each of them.
-func (p *Parser) fill() {
-	unread := p.end - p.pos
-	if unread >= p.opts.MaxLineBytes {
-		p.err = fmt.Errorf("line %d: %w: more than %d bytes; -promscrape.maxLineSize would allow more", p.line+1, ErrLineTooLong, p.opts.MaxLineBytes)
-		return
-	}
-	p.makeRoom(unread)
-	want := max(1, unread/2)
-	for empty := 0; want > 0 && !p.eof; {
-		if p.end == len(p.w)-1 {
-			break
-		}
-		// One byte stays free for the newline that ends a body without one.
-		n, err := p.r.Read(p.w[p.end : len(p.w)-1])
-		p.end += n
-		p.bytes += int64(n)
-		want -= n
-		if err == io.EOF {
-			p.eof = true
-			if p.end > p.pos && p.w[p.end-1] != '\n' {
-				p.w[p.end] = '\n'
-				p.end++
-			}
-			return
-		}
-		if err != nil {
-			p.err = err
-			return
-		}
-		if n > 0 {
-			empty = 0
-		} else if empty++; empty > maxEmptyReads {
-			p.err = io.ErrNoProgress
-			return
-		}
-	}
-}
-
-// makeRoom moves the unread bytes to the front of the window, in a larger one if they fill more than half of it, or if
-// the body keeps filling the first one.
-func (p *Parser) makeRoom(unread int) {
-	size := len(p.w)
-	switch {
-	case size == 0:
-		size = firstWindowBytes
-	case size < chunkBytes && p.end >= size-1:
-		size = chunkBytes
-	case unread > size/2:
-		size *= 2
-	}
-	if size == len(p.w) {
-		copy(p.w, p.w[p.pos:p.end])
-	} else {
-		b := p.opts.Pool.Get(size)
-		b.B = b.B[:cap(b.B)]
-		copy(b.B, p.w[p.pos:p.end])
-		if p.buf != nil {
-			p.buf.Release()
-		}
-		p.buf, p.w = b, b.B
-	}
-	p.pos, p.end = 0, unread
 }

@@ -39,7 +39,7 @@ func (p *Parser) scan(b []byte) (n int, kind Kind, f fault) {
 	case c == '\n':
 		p.line++
 		return i + 1, KindNone, fault{}
-	case c == '\r' && p.opts.SkipBadLines && i+1 < len(b) && b[i+1] == '\n':
+	case c == '\r' && p.lenient && i+1 < len(b) && b[i+1] == '\n':
 		p.line++
 		return i + 2, KindNone, fault{}
 	case c == '#':
@@ -109,7 +109,7 @@ func (p *Parser) scanComment(b []byte, i int) (n int, kind Kind, f fault) {
 	if len(text) > 0 {
 		text = text[1:]
 	}
-	if p.opts.SkipBadLines {
+	if p.lenient {
 		text = bytes.TrimSuffix(text, []byte{'\r'})
 	}
 	if isHelp && !utf8.Valid(text) {
@@ -323,7 +323,7 @@ func (p *Parser) tailSlow(b []byte) (used int, f fault) {
 		return 0, fault{}
 	}
 	tok := b[i:j]
-	if p.opts.SkipBadLines && b[j] == '\n' {
+	if p.lenient && b[j] == '\n' {
 		tok = bytes.TrimSuffix(tok, []byte{'\r'})
 	}
 	if len(tok) == 0 {
@@ -335,9 +335,9 @@ func (p *Parser) tailSlow(b []byte) (used int, f fault) {
 	}
 	i = skipBlanks(b, j)
 	ts, hasTS := int64(0), false
-	if i < len(b) && (isDigit(b[i]) || p.opts.SkipBadLines && b[i] == '-') {
+	if i < len(b) && (isDigit(b[i]) || p.lenient && b[i] == '-') {
 		j = i + 1
-		for j < len(b) && (isDigit(b[j]) || p.opts.SkipBadLines && (b[j] == '.' || b[j] == 'e' || b[j] == '+' || b[j] == '-')) {
+		for j < len(b) && (isDigit(b[j]) || p.lenient && (b[j] == '.' || b[j] == 'e' || b[j] == '+' || b[j] == '-')) {
 			j++
 		}
 		if j == len(b) {
@@ -352,7 +352,7 @@ func (p *Parser) tailSlow(b []byte) (used int, f fault) {
 	if i == len(b) {
 		return 0, fault{}
 	}
-	if p.opts.SkipBadLines && b[i] != '\n' {
+	if p.lenient && b[i] != '\n' {
 		switch {
 		case b[i] == '#':
 			nl := indexNewline(b[i:])
@@ -378,7 +378,7 @@ func (p *Parser) tailSlow(b []byte) (used int, f fault) {
 
 func (p *Parser) parseTimestamp(b []byte) (int64, bool) {
 	ts, err := strconv.ParseInt(string(b), 10, 64)
-	if !p.opts.SkipBadLines {
+	if !p.lenient {
 		return ts, err == nil
 	}
 	f := float64(ts)
@@ -397,58 +397,6 @@ func (p *Parser) parseTimestamp(b []byte) (int64, bool) {
 		ts = int64(f)
 	}
 	return ts, true
-}
-
-// AppendLabels appends the current sample's labels to dst, with the metric's name as __name__ first, unescaped, in the
-// order in which they were written; names may repeat, and values may be empty. The views are valid like Series.
-func (p *Parser) AppendLabels(dst []Label) []Label {
-	size := 0
-	for _, l := range p.labels {
-		if l.name.escaped || l.value.escaped {
-			size += int(l.name.end-l.name.start) + int(l.value.end-l.value.start)
-		}
-	}
-	if p.name.escaped {
-		size += int(p.name.end - p.name.start)
-	}
-	if cap(p.unescaped) < size { // in one piece: views into it must not move
-		p.unescaped = make([]byte, 0, size)
-	}
-	p.unescaped = p.unescaped[:0]
-	dst = append(dst, Label{p.nameLabel[:], p.view(p.name)})
-	for _, l := range p.labels {
-		dst = append(dst, Label{p.view(l.name), p.view(l.value)})
-	}
-	return dst
-}
-
-func (p *Parser) view(s span) []byte {
-	b := p.text[s.start:s.end:s.end]
-	if !s.escaped {
-		return b
-	}
-	n := len(p.unescaped)
-	p.unescaped = appendUnescaped(p.unescaped, b)
-	return p.unescaped[n:len(p.unescaped):len(p.unescaped)]
-}
-
-// appendUnescaped appends b to dst with \\, \" and \n resolved; any other backslash stays.
-func appendUnescaped(dst, b []byte) []byte {
-	for i := 0; i < len(b); i++ {
-		c := b[i]
-		if c == '\\' && i+1 < len(b) {
-			switch b[i+1] {
-			case '\\', '"':
-				i++
-				c = b[i]
-			case 'n':
-				i++
-				c = '\n'
-			}
-		}
-		dst = append(dst, c)
-	}
-	return dst
 }
 
 func skipBlanks(b []byte, i int) int {
