@@ -92,7 +92,20 @@ func (d *Dict) Intern(name, value []byte) (Ref, error) {
 
 // InternString is Intern for strings. It does not allocate for a label which is known.
 func (d *Dict) InternString(name, value string) (Ref, error) {
-	return intern(d, mix(maphash.String(d.seed, name), maphash.String(d.seed, value)), name, value)
+	return intern(d, d.Hash(name, value), name, value)
+}
+
+// Hash returns the label's hash in this dictionary, for who keeps an index of its own.
+func (d *Dict) Hash(name, value string) uint64 {
+	return mix(maphash.String(d.seed, name), maphash.String(d.seed, value))
+}
+
+// HashOf is Hash of a label which the caller holds.
+func (d *Dict) HashOf(r Ref) uint64 { return d.hashBytes(splitWire(d.Wire(r))) }
+
+// InternHashed is InternString for a label whose Hash is known.
+func (d *Dict) InternHashed(h uint64, name, value string) (Ref, error) {
+	return intern(d, h, name, value)
 }
 
 // Acquire adds a holder to r, which the caller must hold already, itself or through somebody who keeps it meanwhile.

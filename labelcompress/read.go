@@ -52,6 +52,12 @@ func (d *Dict) Value(r Ref) []byte {
 // Label returns the label's name and value as views, like Wire.
 func (d *Dict) Label(r Ref) (name, value []byte) { return splitWire(d.Wire(r)) }
 
+// Is reports whether r, which the caller holds, is the label name=value.
+func (d *Dict) Is(r Ref, name, value string) bool {
+	w := d.Wire(r)
+	return len(w) > 0 && isLabel(w, name, value)
+}
+
 // AppendWire appends the wire forms of refs to dst, which makes the labels of one TimeSeries. It borrows refs.
 func (d *Dict) AppendWire(dst []byte, refs []Ref) []byte {
 	for _, r := range refs {

@@ -10,7 +10,7 @@ type Compaction struct {
 	arena   slab.Bytes
 	locals  slab.Vec[local]
 	renamed []uint32 // former number to new one, plus one; 0 is not used yet
-	shapes  []string
+	shapes  []shape
 	shaped  []uint32 // as renamed, of shapes
 	live    int
 }
@@ -66,10 +66,10 @@ func (c *Compaction) Move(id ID, timed bool) ID {
 func (c *Compaction) Close() {
 	s := c.s
 	s.arena, s.locals, s.liveBytes = c.arena, c.locals, c.live
-	s.free, s.index = nil, nil
+	s.free = nil
 	s.shapes, s.shapeNums = c.shapes, make(map[string]uint32, len(c.shapes))
 	for i, sh := range c.shapes {
-		s.shapeNums[sh] = uint32(i)
+		s.shapeNums[sh.slots] = uint32(i)
 	}
 	s.Settle()
 	*c = Compaction{}

@@ -10,13 +10,14 @@
 //
 // The store owns one dictionary reference per distinct label that its records use, and gives it back with the last of
 // them, or with Close. Concurrency: one goroutine at a time; several may call AppendRefs as long as nothing changes the
-// store. Read labelset.go first, then compact.go.
+// store. Read labelset.go first, then build.go (how label sets are added) and compact.go.
 package labelset
 
 import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"strings"
 
 	"scraper/internal/slab"
 	"scraper/labelcompress"
@@ -55,7 +56,14 @@ type local struct {
 
 // A shape is a sequence of slots, one per label: shapeOwn for a label of the record's own, else the number of a common
 // label plus one.
+type shape struct {
+	slots string
+	own   int // labels of the record's own
+}
+
 const shapeOwn = 0
+
+func newShape(slots string) shape { return shape{slots, strings.Count(slots, "\x00")} }
 
 // maxCommon is how many common labels a slot can name.
 const maxCommon = 255
@@ -71,10 +79,11 @@ type Store struct {
 
 	locals slab.Vec[local]
 	free   []uint32
-	// index finds a label's number. It is built when a label set is added, and dropped by Settle: a steady target needs none.
-	index map[labelcompress.Ref]uint32
+	// texts finds a label's number. It is built when a label set is added, and dropped by Settle: a steady target needs none.
+	texts texts
+	build builder
 
-	shapes    []string
+	shapes    []shape
 	shapeNums map[string]uint32
 
 	arena     slab.Bytes
@@ -83,9 +92,6 @@ type Store struct {
 
 	labelBytes    int64 // of the dictionary, for what locals hold
 	maxLabelBytes int64 // 0: no limit
-
-	slots   []byte   // scratch of Add
-	numbers []uint32 // scratch of Add
 }
 
 // New returns an empty store over dict. Common are the labels that most of the target's series share, sorted by name;
@@ -115,7 +121,7 @@ func (s *Store) Len() int { return s.sets }
 // each of refs, also when it fails: with ErrShare, ErrTooMany or ErrFull.
 func (s *Store) Add(refs []labelcompress.Ref) (ID, error) { return s.add(refs, false) }
 
-// AddTimed is Add for a series with timestamps of its own: eight more bytes keep the last one, NoLast at first.
+// AddTimed is Add as EndTimed is End.
 func (s *Store) AddTimed(refs []labelcompress.Ref) (ID, error) { return s.add(refs, true) }
 
 func (s *Store) add(refs []labelcompress.Ref, timed bool) (ID, error) {
@@ -125,121 +131,27 @@ func (s *Store) add(refs []labelcompress.Ref, timed bool) (ID, error) {
 		}
 		return 0, tooMany(len(refs))
 	}
-	s.slots, s.numbers = s.slots[:0], s.numbers[:0]
-	common := s.common
-	size := 0
+	s.Begin()
+	b := &s.build
 	for i, r := range refs {
-		if k := indexRef(common, r); k >= 0 {
-			s.slots = append(s.slots, byte(len(s.common)-len(common)+k+1))
-			common = common[k+1:]
+		if k := indexRef(s.common[b.next:], r); k >= 0 {
+			b.next += k + 1
+			b.slots = append(b.slots, byte(b.next))
 			s.dict.Release(r)
 			continue
 		}
-		n, ok := s.number(r)
-		if !ok {
-			s.dropAll(refs[i:])
-			return 0, ErrShare
+		n, err := s.numberOfRef(r)
+		if err != nil {
+			s.abandon()
+			for _, r := range refs[i+1:] {
+				s.dict.Release(r)
+			}
+			return 0, err
 		}
-		s.slots = append(s.slots, shapeOwn)
-		s.numbers = append(s.numbers, n)
-		size += uvarintLen(n)
+		b.slots = append(b.slots, shapeOwn)
+		b.numbers = append(b.numbers, n)
 	}
-	shape := s.shape(s.slots)
-	size += uvarintLen(shape)
-	off, b, ok := s.alloc(size, timed)
-	if !ok {
-		s.dropAll(nil)
-		return 0, ErrFull
-	}
-	n := binary.PutUvarint(b, uint64(shape))
-	for _, x := range s.numbers {
-		n += binary.PutUvarint(b[n:], uint64(x))
-	}
-	s.sets++
-	return ID(off), nil
-}
-
-// HasRoom reports whether the labels which are new to the store would fit into its share of the dictionary.
-func (s *Store) HasRoom(refs []labelcompress.Ref) bool {
-	if s.maxLabelBytes == 0 {
-		return true
-	}
-	s.needIndex()
-	room := s.maxLabelBytes - s.labelBytes
-	for _, r := range refs {
-		if indexRef(s.common, r) >= 0 {
-			continue
-		}
-		if _, ok := s.index[r]; !ok {
-			room -= s.dict.Cost(r)
-		}
-	}
-	return room >= 0
-}
-
-// dropAll takes back what add did so far, and gives back the references that it did not come to.
-func (s *Store) dropAll(rest []labelcompress.Ref) {
-	for _, n := range s.numbers {
-		s.drop(n)
-	}
-	for _, r := range rest {
-		s.dict.Release(r)
-	}
-}
-
-// alloc makes room for a record of size bytes.
-func (s *Store) alloc(size int, timed bool) (off uint32, b []byte, ok bool) {
-	n := size
-	if timed {
-		n += lastBytes
-	}
-	off, b, ok = s.arena.Alloc(n)
-	if !ok || off+uint32(n) >= uint32(Reserved) {
-		return 0, nil, false
-	}
-	s.liveBytes += n
-	if timed {
-		binary.LittleEndian.PutUint64(b, 1<<63) // NoLast
-		off, b = off+lastBytes, b[lastBytes:]
-	}
-	return off, b, true
-}
-
-// number returns the local number of r, and takes over the caller's reference, unless r would be one too many.
-func (s *Store) number(r labelcompress.Ref) (n uint32, ok bool) {
-	s.needIndex()
-	if n, ok := s.index[r]; ok {
-		s.dict.Release(r) // the store has one already
-		s.locals.At(n).uses++
-		return n, true
-	}
-	cost := s.dict.Cost(r)
-	if s.maxLabelBytes > 0 && s.labelBytes+cost > s.maxLabelBytes {
-		return 0, false
-	}
-	s.labelBytes += cost
-	if k := len(s.free); k > 0 {
-		n = s.free[k-1]
-		s.free = s.free[:k-1]
-		*s.locals.At(n) = local{r, 1}
-	} else {
-		n = s.locals.Push(local{r, 1})
-	}
-	s.index[r] = n
-	return n, true
-}
-
-// needIndex builds the index of local numbers.
-func (s *Store) needIndex() {
-	if s.index != nil {
-		return
-	}
-	s.index = make(map[labelcompress.Ref]uint32, s.locals.Len())
-	for i := range uint32(s.locals.Len()) {
-		if l := s.locals.At(i); l.uses > 0 {
-			s.index[l.ref] = i
-		}
-	}
+	return s.end(timed)
 }
 
 // drop takes back one use of the local number n.
@@ -248,22 +160,13 @@ func (s *Store) drop(n uint32) {
 	if l.uses--; l.uses > 0 {
 		return
 	}
-	delete(s.index, l.ref)
+	if s.texts.slots != nil {
+		s.texts.remove(uint32(s.dict.HashOf(l.ref)>>32), n)
+	}
 	s.labelBytes -= s.dict.Cost(l.ref)
 	s.dict.Release(l.ref)
 	l.ref = 0
 	s.free = append(s.free, n)
-}
-
-func (s *Store) shape(slots []byte) uint32 {
-	if n, ok := s.shapeNums[string(slots)]; ok {
-		return n
-	}
-	n := uint32(len(s.shapes))
-	k := string(slots)
-	s.shapes = append(s.shapes, k)
-	s.shapeNums[k] = n
-	return n
 }
 
 // AppendRefs appends the label set id to dst, sorted by name. The references are borrowed from the store.
@@ -271,7 +174,7 @@ func (s *Store) AppendRefs(dst []labelcompress.Ref, id ID) []labelcompress.Ref {
 	b := s.arena.From(uint32(id))
 	shape, n := uvarint(b)
 	b = b[n:]
-	slots := s.shapes[shape]
+	slots := s.shapes[shape].slots
 	for i := range len(slots) {
 		if k := slots[i]; k != shapeOwn {
 			dst = append(dst, s.common[k-1])
@@ -289,11 +192,9 @@ func (s *Store) AppendRefs(dst []labelcompress.Ref, id ID) []labelcompress.Ref {
 func (s *Store) Record(id ID) []byte {
 	b := s.arena.From(uint32(id))
 	shape, n := uvarint(b)
-	slots := s.shapes[shape]
-	for i := range len(slots) {
-		if slots[i] == shapeOwn {
-			_, k := uvarint(b[n:])
-			n += k
+	for own := s.shapes[shape].own; own > 0; n++ {
+		if b[n] < 0x80 { // the last byte of a number
+			own--
 		}
 	}
 	return b[:n:n]
@@ -338,17 +239,6 @@ func (s *Store) SetLast(id ID, tsMillis int64) {
 	binary.LittleEndian.PutUint64(s.arena.From(uint32(id)-lastBytes), uint64(tsMillis))
 }
 
-// Settle drops what only additions need, and capacity which is not used.
-func (s *Store) Settle() {
-	s.index = nil
-	s.locals.Trim()
-	s.arena.Trim()
-	if cap(s.free) > 64 && cap(s.free) > 4*len(s.free) {
-		s.free = append([]uint32(nil), s.free...)
-	}
-	s.slots, s.numbers = nil, nil
-}
-
 // Close releases all references. The store is empty afterwards, and not to be used.
 func (s *Store) Close() {
 	for i := range uint32(s.locals.Len()) {
@@ -364,10 +254,11 @@ func (s *Store) Close() {
 
 // Bytes is the memory that the store takes, without the dictionary, in bytes.
 func (s *Store) Bytes() int64 {
-	const perShape, perIndex = 64, 16
-	n := s.arena.Cap() + s.locals.Cap()*8 + cap(s.free)*4 + cap(s.common)*4 + len(s.index)*perIndex
+	const perShape = 64
+	n := s.arena.Cap() + s.locals.Cap()*8 + cap(s.free)*4 + cap(s.common)*4 + len(s.texts.slots)*8 +
+		cap(s.build.slots) + (cap(s.build.numbers)+cap(s.build.former))*4 + cap(s.build.common)*48
 	for _, sh := range s.shapes {
-		n += len(sh) + perShape
+		n += len(sh.slots) + perShape
 	}
 	return int64(n)
 }
@@ -390,6 +281,9 @@ func uvarint(b []byte) (uint32, int) {
 }
 
 func uvarintLong(b []byte) (uint32, int) {
+	if b[1] < 0x80 {
+		return uint32(b[0]&0x7f) | uint32(b[1])<<7, 2
+	}
 	x, n := binary.Uvarint(b)
 	return uint32(x), n
 }

@@ -19,6 +19,7 @@ type rig struct {
 	common []string
 	s      *Store
 	model  map[ID]*set
+	adds   int
 }
 
 type set struct {
@@ -56,11 +57,7 @@ func (r *rig) refs(labels []string) []labelcompress.Ref {
 
 func (r *rig) add(labels []string, timed bool) ID {
 	r.t.Helper()
-	add := r.s.Add
-	if timed {
-		add = r.s.AddTimed
-	}
-	id, err := add(r.refs(labels))
+	id, err := r.tryAdd(labels, timed)
 	if err != nil {
 		r.t.Fatalf("Add(%q) = error %v", labels, err)
 	}
@@ -69,6 +66,29 @@ func (r *rig) add(labels []string, timed bool) ID {
 	}
 	r.model[id] = &set{labels: labels, timed: timed, last: NoLast}
 	return id
+}
+
+// tryAdd adds a label set in one of the two ways, by turns.
+func (r *rig) tryAdd(labels []string, timed bool) (ID, error) {
+	r.adds++
+	if r.adds%2 == 0 {
+		add := r.s.Add
+		if timed {
+			add = r.s.AddTimed
+		}
+		return add(r.refs(labels))
+	}
+	r.s.Begin()
+	for _, l := range labels {
+		name, value, _ := strings.Cut(l, "=")
+		if err := r.s.Label(name, value); err != nil {
+			return 0, err
+		}
+	}
+	if timed {
+		return r.s.EndTimed()
+	}
+	return r.s.End()
 }
 
 func (r *rig) remove(id ID) {
@@ -223,10 +243,12 @@ func TestReferencesAreTaken(t *testing.T) {
 	for i := range many {
 		many[i] = fmt.Sprintf("l%06d=v", i)
 	}
-	if _, err := r.s.Add(r.refs(many)); !errors.Is(err, ErrTooMany) || !strings.Contains(err.Error(), "label_limit") {
-		t.Errorf("Add of %d labels = %v, want %v, and the option which helps", len(many), err, ErrTooMany)
+	for range 2 {
+		if _, err := r.tryAdd(many, false); !errors.Is(err, ErrTooMany) || !strings.Contains(err.Error(), "label_limit") {
+			t.Errorf("Add of %d labels = %v, want %v, and the option which helps", len(many), err, ErrTooMany)
+		}
+		r.check()
 	}
-	r.check()
 	r.add(many[:MaxLabels], true)
 	r.check()
 	r.compact()
@@ -322,8 +344,7 @@ func TestLabelsShare(t *testing.T) {
 	r.s.LimitLabels(most)
 	var ids []ID
 	for i := 0; ; i++ {
-		refs := r.refs([]string{"a=" + strings.Repeat("v", i%40) + fmt.Sprint(i), fmt.Sprintf("b=%d", i), "job=x"})
-		id, err := r.s.Add(refs)
+		id, err := r.tryAdd([]string{"a=" + strings.Repeat("v", i%40) + fmt.Sprint(i), fmt.Sprintf("b=%d", i), "job=x"}, false)
 		if errors.Is(err, ErrShare) {
 			break
 		} else if err != nil || i > most {
@@ -335,17 +356,88 @@ func TestLabelsShare(t *testing.T) {
 		t.Errorf("the store's labels take %d bytes of the dictionary, the limit is %d", n, most)
 	}
 	known := []string{"a=0", "b=1", "job=x"}
-	if id, err := r.s.Add(r.refs(known)); err != nil {
-		t.Errorf("Add(%q), whose labels are known, = error %v", known, err)
-	} else {
-		r.s.Remove(id, false)
+	for range 2 {
+		if id, err := r.tryAdd(known, false); err != nil {
+			t.Errorf("Add(%q), whose labels are known, = error %v", known, err)
+		} else {
+			r.s.Remove(id, false)
+		}
+		if _, err := r.tryAdd([]string{"a=0", "b=" + strings.Repeat("v", most)}, false); !errors.Is(err, ErrShare) {
+			t.Errorf("Add of a label beyond the share = error %v, want ErrShare", err)
+		}
 	}
 	for _, id := range ids {
 		r.s.Remove(id, false)
 	}
 	for i := range ids { // as much as before fits again
-		if _, err := r.s.Add(r.refs([]string{"a=" + strings.Repeat("v", i%40) + fmt.Sprint(i), fmt.Sprintf("b=%d", i), "job=x"})); err != nil {
+		if _, err := r.tryAdd([]string{"a=" + strings.Repeat("v", i%40) + fmt.Sprint(i), fmt.Sprintf("b=%d", i), "job=x"}, false); err != nil {
 			t.Fatalf("after all were removed, Add number %d = error %v", i, err)
 		}
 	}
+}
+
+// TestFullDictionary pins that a label set whose labels do not fit into the dictionary leaves nothing behind.
+func TestFullDictionary(t *testing.T) {
+	dict := labelcompress.New(labelcompress.Options{MaxBytes: 64 << 10})
+	s := New(dict, nil)
+	var ids []ID
+	for i := 0; ; i++ {
+		s.Begin()
+		err := s.Label("a", fmt.Sprint(i))
+		if err == nil {
+			err = s.Label("b", strings.Repeat("v", 100)+fmt.Sprint(i))
+		}
+		if errors.Is(err, labelcompress.ErrFull) {
+			break
+		} else if err != nil || i > 10_000 {
+			t.Fatalf("Label number %d = error %v, want ErrFull at some time", i, err)
+		}
+		id, err := s.End()
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids = append(ids, id)
+	}
+	if got, want := dict.Stats().Items, 2*len(ids); got != want || s.Len() != len(ids) {
+		t.Errorf("the dictionary holds %d labels of %d label sets, want %d of %d", got, s.Len(), want, len(ids))
+	}
+	for _, id := range ids {
+		s.Remove(id, false)
+	}
+	if got := dict.Stats().Items; got != 0 {
+		t.Errorf("the dictionary holds %d labels of no label set", got)
+	}
+	s.Close()
+}
+
+// TestChurnAllocatesNothing gates what a new series costs whose labels the store knows.
+func TestChurnAllocatesNothing(t *testing.T) {
+	r := newRig(t, "instance=i", "job=j")
+	sets := [][]string{{"__name__=m", "a=1", "instance=i", "job=j"}, {"__name__=n", "b=2", "instance=i", "job=j"}, {"__name__=m", "b=1", "job=j"}}
+	for _, labels := range sets {
+		r.add(labels, false)
+	}
+	labels := make([][][2]string, len(sets))
+	for i := range sets {
+		for _, l := range sets[i] {
+			name, value, _ := strings.Cut(l, "=")
+			labels[i] = append(labels[i], [2]string{name, value})
+		}
+	}
+	i := 0
+	alloctest.WantAllocs(t, 0.02, func() { // the arena grows now and then
+		r.s.Begin()
+		for _, l := range labels[i%len(labels)] {
+			if err := r.s.Label(l[0], l[1]); err != nil {
+				t.Fatal(err)
+			}
+		}
+		id, err := r.s.End()
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.s.Remove(id, false)
+		i++
+	})
+	r.check()
 }

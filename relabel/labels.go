@@ -111,6 +111,12 @@ func (ls *Labels) Set(name, value string) {
 	}
 }
 
+// SetNew is Set for each of labels, whose values are not empty, and whose names the set does not have.
+func (ls *Labels) SetNew(labels []Label) {
+	ls.L = append(ls.L, labels...)
+	ls.set += len(labels)
+}
+
 // setBytes is Set with a value which it copies, unless the label has it already.
 func (ls *Labels) setBytes(name string, value []byte) {
 	v := ls.Get(name)

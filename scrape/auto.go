@@ -6,7 +6,6 @@ import (
 
 	"scraper/batch"
 	"scraper/config"
-	"scraper/labelcompress"
 	"scraper/labelset"
 	"scraper/relabel"
 )
@@ -60,14 +59,13 @@ func newAutomatic(sets *labelset.Store, labels []relabel.Label, d config.Dialect
 		n = autoPrometheus
 	}
 	var a automatic
-	var refs []labelcompress.Ref
 	var ls relabel.Labels
 	for _, name := range autoNames[:n] {
 		ls.Reset()
 		ls.L = append(ls.L, labels...)
 		ls.Set(nameLabel, name)
 		ls.Sort()
-		id, err := internLabels(sets, ls.L, &refs, false)
+		id, err := internLabels(sets, ls.L, false)
 		if err != nil {
 			return automatic{}, err
 		}

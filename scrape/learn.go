@@ -16,6 +16,13 @@ import (
 
 const nameLabel = "__name__"
 
+// maxBounds is how many buckets' bounds a learner remembers, and maxBoundBytes how long they may be: those of some dozen
+// histograms, which mostly have the same ones, in a few KiB.
+const (
+	maxBounds     = 256
+	maxBoundBytes = 32
+)
+
 // LimitError says that a body went beyond a limit of its job or of the agent.
 type LimitError struct {
 	What  string // the setting
@@ -43,9 +50,12 @@ type learner struct {
 	typ       streamparse.Type
 
 	views []streamparse.Label
+	moved []relabel.Label // scratch of merge
 	text  []byte
 	ls    relabel.Labels
 	refs  []labelcompress.Ref
+	// bounds are le and quantile values as they are written, and as they are normalised.
+	bounds map[string]string
 	// beforeExternal is the number of labels before the external ones were added: what Prometheus' label_limit counts.
 	beforeExternal int
 }
@@ -68,7 +78,7 @@ func (l *learner) labels(p *streamparse.Parser) (kept bool, err error) {
 			l.ls.L[0].Value = "exported_" + l.ls.L[0].Value
 		}
 	}
-	l.merge(l.target, l.honor)
+	l.mergeTarget()
 	l.dropEmpty()
 	if !l.rules.Apply(&l.ls) {
 		return false, nil
@@ -86,22 +96,21 @@ func (l *learner) labels(p *streamparse.Parser) (kept bool, err error) {
 	return true, l.check()
 }
 
-// copyLabels fills ls with the views, sorted by name, in one string.
+// copyLabels fills ls with the views, sorted by name. Its strings are views of text, which the next series overwrites.
 func (l *learner) copyLabels() {
-	slices.SortStableFunc(l.views, func(a, b streamparse.Label) int {
-		return strings.Compare(string(a.Name), string(b.Name))
-	})
 	l.text = l.text[:0]
 	for _, v := range l.views {
 		l.text = append(append(l.text, v.Name...), v.Value...)
 	}
-	text := string(l.text)
+	rest := l.text
+	l.ls.Transient = true
 	l.ls.Reset()
 	for _, v := range l.views {
 		n, k := len(v.Name), len(v.Name)+len(v.Value)
-		l.ls.L = append(l.ls.L, relabel.Label{Name: text[:n], Value: text[n:k]})
-		text = text[k:]
+		l.ls.L = append(l.ls.L, relabel.Label{Name: viewString(rest[:n]), Value: viewString(rest[n:k])})
+		rest = rest[k:]
 	}
+	l.ls.Sort()
 }
 
 func repeatedName(ls []relabel.Label) int {
@@ -126,11 +135,28 @@ func (l *learner) normalise() {
 	}
 	for i, x := range l.ls.L {
 		if x.Name == name {
-			if f, err := strconv.ParseFloat(x.Value, 64); err == nil {
-				l.ls.L[i].Value = formatOpenMetrics(f)
-			}
+			l.ls.L[i].Value = l.bound(x.Value)
 		}
 	}
+}
+
+// bound returns a float as OpenMetrics writes it, and what is none as it is.
+func (l *learner) bound(value string) string {
+	if known, ok := l.bounds[value]; ok {
+		return known
+	}
+	f, err := strconv.ParseFloat(value, 64)
+	if err != nil {
+		return value
+	}
+	text := formatOpenMetrics(f)
+	if len(value) <= maxBoundBytes {
+		if l.bounds == nil || len(l.bounds) >= maxBounds {
+			l.bounds = make(map[string]string)
+		}
+		l.bounds[strings.Clone(value)] = text
+	}
+	return text
 }
 
 // formatOpenMetrics writes a float so that a whole number keeps a fraction: "1.0".
@@ -146,7 +172,32 @@ func formatOpenMetrics(f float64) string {
 }
 
 func (l *learner) dropEmpty() {
-	l.ls.L = slices.DeleteFunc(l.ls.L, func(x relabel.Label) bool { return x.Value == "" })
+	for _, x := range l.ls.L {
+		if x.Value == "" {
+			l.ls.L = slices.DeleteFunc(l.ls.L, func(x relabel.Label) bool { return x.Value == "" })
+			return
+		}
+	}
+}
+
+// mergeTarget adds the target's labels to the sample's, of which no two are alike mostly, as both are sorted.
+func (l *learner) mergeTarget() {
+	own := l.ls.L
+	i := 0
+	for _, x := range l.target {
+		for i < len(own) && own[i].Name < x.Name {
+			i++
+		}
+		if i < len(own) && own[i].Name == x.Name || x.Value == "" {
+			l.merge(l.target, l.honor)
+			return
+		}
+	}
+	if l.honor {
+		l.ls.L = append(l.ls.L, l.target...)
+	} else {
+		l.ls.SetNew(l.target)
+	}
 }
 
 // merge adds labels to the sample's. With honor the sample's own win, even empty ones: a gateway writes instance="" to
@@ -161,25 +212,48 @@ func (l *learner) merge(labels []relabel.Label, honor bool) {
 		}
 		return
 	}
-	var moved []relabel.Label
+	moved := l.moved[:0]
 	for _, x := range labels {
 		if old := l.ls.Get(x.Name); old != "" {
 			moved = append(moved, relabel.Label{Name: x.Name, Value: old})
 		}
 		l.ls.Set(x.Name, x.Value)
 	}
+	l.moved = moved
 	slices.SortStableFunc(moved, func(a, b relabel.Label) int { return len(a.Name) - len(b.Name) })
 	for _, x := range moved {
-		name, value := "exported_"+x.Name, x.Value
+		name, value := exportedName(x.Name), x.Value
 		for taken := l.ls.Get(name); taken != ""; taken = l.ls.Get(name) {
 			if l.vm && !hasName(labels, name) {
 				l.ls.Set(name, value)
 				value = taken
 			}
-			name = "exported_" + name
+			name = exportedName(name)
 		}
 		l.ls.Set(name, value)
 	}
+}
+
+// exportedName returns the name that a label moves to which a target's label displaces. Those of the labels that many
+// exporters write, which many targets have, cost nothing.
+func exportedName(name string) string {
+	switch name {
+	case "instance":
+		return "exported_instance"
+	case "job":
+		return "exported_job"
+	case "namespace":
+		return "exported_namespace"
+	case "node":
+		return "exported_node"
+	case "pod":
+		return "exported_pod"
+	case "container":
+		return "exported_container"
+	case "service":
+		return "exported_service"
+	}
+	return "exported_" + name
 }
 
 func hasName(ls []relabel.Label, name string) bool {
@@ -216,20 +290,21 @@ func (l *learner) checkLimits() error {
 
 // intern stores the prepared labels in sets.
 func (l *learner) intern(sets *labelset.Store, timed bool) (labelset.ID, error) {
-	return internLabels(sets, l.ls.L, &l.refs, timed)
+	return internLabels(sets, l.ls.L, timed)
 }
 
-// internLabels stores labels, sorted by name, in sets. It borrows scratch.
-func internLabels(sets *labelset.Store, labels []relabel.Label, scratch *[]labelcompress.Ref, timed bool) (labelset.ID, error) {
-	refs, err := internRefs(sets.Dict(), labels, (*scratch)[:0])
-	if err != nil {
-		return 0, err
+// internLabels stores labels, sorted by name, in sets.
+func internLabels(sets *labelset.Store, labels []relabel.Label, timed bool) (labelset.ID, error) {
+	sets.Begin()
+	for i := range labels {
+		if err := sets.Label(labels[i].Name, labels[i].Value); err != nil {
+			return 0, err
+		}
 	}
-	*scratch = refs
 	if timed {
-		return sets.AddTimed(refs)
+		return sets.EndTimed()
 	}
-	return sets.Add(refs)
+	return sets.End()
 }
 
 // internRefs appends the references of labels to dst, and acquires them; on an error it acquires none.
@@ -250,6 +325,9 @@ func internRefs(dict *labelcompress.Dict, labels []relabel.Label, dst []labelcom
 
 // isAutomatic reports whether set is that of one of the target's automatic series, which a body may not speak for.
 func (l *learner) isAutomatic(sets *labelset.Store, set labelset.ID) bool {
+	if !slices.Contains(autoNames[:], l.ls.Get(nameLabel)) {
+		return false
+	}
 	rec := sets.Record(set)
 	for _, id := range l.automatic {
 		if string(sets.Record(id)) == string(rec) {
@@ -262,13 +340,13 @@ func (l *learner) isAutomatic(sets *labelset.Store, set labelset.ID) bool {
 // forget drops what belongs to the scrape that ends, and scratch memory that an unusual one left behind.
 func (l *learner) forget() {
 	const most = 1 << 10
-	views, refs, text, ls := l.views, l.refs, l.text, l.ls
+	views, refs, text, ls, moved, bounds := l.views, l.refs, l.text, l.ls, l.moved, l.bounds
 	clear(views[:cap(views)])
-	clear(ls.L[:cap(ls.L)])
-	ls.Reset()
-	*l = learner{}
+	clear(moved[:cap(moved)])
+	ls.Forget()
+	*l = learner{bounds: bounds}
 	if cap(views) <= most {
-		l.views, l.ls = views[:0], ls
+		l.views, l.ls, l.moved = views[:0], ls, moved[:0]
 	}
 	if cap(refs) <= most {
 		l.refs = refs[:0]

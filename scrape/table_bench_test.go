@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -166,19 +167,80 @@ func shuffled(rnd *rand.Rand, body []byte) []byte {
 	return []byte(strings.Join(lines, ""))
 }
 
-// BenchmarkTableMiss: a body of which every series is new: labels parsed, ten relabel rules, interned.
+// BenchmarkTableMiss: a body of which every series is new, which is learnt (labels parsed, ten relabel rules, interned),
+// and then a body without any, by which all are forgotten.
 func BenchmarkTableMiss(b *testing.B) {
 	rules := tenRules(b)
 	benchBodies(b, func(b *testing.B, body []byte) {
-		b.ReportAllocs()
-		var c counts
 		r := newBenchRig(b, false, rules)
+		series := r.scrape(b, body).Scraped
+		r.scrape(b, nil)
+		b.ReportAllocs()
+		var learning, forgetting time.Duration
+		mallocs := mallocCount()
 		for b.Loop() {
-			c = r.scrape(b, body)
-			r.scrape(b, nil) // all series go
+			start := time.Now()
+			r.scrape(b, body)
+			learnt := time.Now()
+			r.scrape(b, nil)
+			learning += learnt.Sub(start)
+			forgetting += time.Since(learnt)
 		}
-		perSample(b, c.Scraped)
+		mallocs = mallocCount() - mallocs
+		n := float64(b.N) * float64(series)
+		b.ReportMetric(float64(learning.Nanoseconds())/n, "learn-ns/series")
+		b.ReportMetric(float64(forgetting.Nanoseconds())/n, "forget-ns/series")
+		b.ReportMetric(float64(mallocs)/n, "allocs/series")
 	})
+}
+
+// BenchmarkTableChurn: a body of which each tenth series is another one than in the last body.
+func BenchmarkTableChurn(b *testing.B) {
+	rules := tenRules(b)
+	benchBodies(b, func(b *testing.B, body []byte) {
+		bodies := make([][]byte, 10)
+		for i := range bodies {
+			bodies[i] = churned(body, i)
+		}
+		r := newBenchRig(b, false, rules)
+		series := 0
+		for _, x := range bodies {
+			series = r.scrape(b, x).Scraped
+		}
+		b.ReportAllocs()
+		i := 0
+		added := 0
+		mallocs := mallocCount()
+		for b.Loop() {
+			added += r.scrape(b, bodies[i%len(bodies)]).Added
+			i++
+		}
+		mallocs = mallocCount() - mallocs
+		perSample(b, series)
+		b.ReportMetric(float64(mallocs)/float64(max(added, 1)), "allocs/new-series")
+		b.ReportMetric(float64(added)/float64(b.N)/float64(series), "new/series")
+	})
+}
+
+// churned returns the body without each tenth sample, counting from the given one.
+func churned(body []byte, from int) []byte {
+	var b bytes.Buffer
+	n := 0
+	for line := range bytes.Lines(body) {
+		if line[0] != '#' {
+			if n++; n%10 == from {
+				continue
+			}
+		}
+		b.Write(line)
+	}
+	return b.Bytes()
+}
+
+func mallocCount() uint64 {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.Mallocs
 }
 
 // tenRules are rules as kube-prometheus ships them.
