@@ -150,7 +150,8 @@ func (s *spec) client(o Options) (*client, error) {
 // sameDestination reports whether nothing at all has changed.
 func sameDestination(a, b Destination) bool {
 	return sameClient(a, b) && a.Name == b.Name && a.Relabel.Equal(b.Relabel) && keyOf(a) == keyOf(b) &&
-		a.MaxPendingBytes == b.MaxPendingBytes && a.MaxDiskBytes == b.MaxDiskBytes && a.MaxBlockAge == b.MaxBlockAge
+		a.MaxPendingBytes == b.MaxPendingBytes && a.MaxDiskBytes == b.MaxDiskBytes && a.MaxBlockAge == b.MaxBlockAge &&
+		a.RateLimit == b.RateLimit && a.MinSenders == b.MinSenders && a.MaxSenders == b.MaxSenders
 }
 
 // replaceClient puts c in the place of the destination's client.
@@ -181,9 +182,9 @@ func (w *Writer) retireLocked(d *destination) {
 func (w *Writer) regroupLocked(specs []*spec) {
 	old := w.groups
 	w.groups = nil
-	take := func(key groupKey, rules *relabel.Rules, d *destination) *group {
+	take := func(key groupKey, rules *relabel.Rules) *group {
 		for i, g := range old {
-			if g != nil && g.key == key && g.rules.Equal(rules) && (rules == nil || g.dests[0] == d) {
+			if g != nil && g.key == key && g.rules.Equal(rules) {
 				old[i] = nil
 				g.dests = nil
 				return g
@@ -194,10 +195,10 @@ func (w *Writer) regroupLocked(specs []*spec) {
 	for i, s := range specs {
 		d, key, rules := w.dests[i], keyOf(s.dest), s.dest.Relabel
 		var g *group
-		if at := slices.IndexFunc(w.groups, func(g *group) bool { return rules == nil && g.rules == nil && g.key == key }); at >= 0 {
+		if at := slices.IndexFunc(w.groups, func(g *group) bool { return g.key == key && g.rules.Equal(rules) }); at >= 0 {
 			g = w.groups[at]
 		} else {
-			g = take(key, rules, d)
+			g = take(key, rules)
 			w.groups = append(w.groups, g)
 		}
 		g.dests = append(g.dests, d)

@@ -137,12 +137,16 @@ func (c *client) send(ctx context.Context, open *bodies, blk *block, attempt int
 		}
 		text := readAnswer(resp, cancel)
 		code := resp.StatusCode
-		if judge(code) == delivered {
+		what := judge(code, c.dest.OnAuthError)
+		if what == delivered {
 			return nil
 		}
-		fail := &sendError{Status: code, RetryAfter: retryAfter(resp.Header, time.Now())}
+		fail := &sendError{
+			Status: code, Verdict: what, RetryAfter: retryAfter(resp.Header, time.Now()), Stored: stored(resp.Header),
+			Words: c.redact.text(strings.TrimSpace(text)),
+		}
 		if code != http.StatusTemporaryRedirect && code != http.StatusPermanentRedirect {
-			fail.Err = c.answerError(resp, text)
+			fail.Err = answerError(fail)
 			return fail
 		}
 		next, err := c.redirect(target, resp)
@@ -252,15 +256,14 @@ func readAnswer(resp *http.Response, cancel func()) string {
 }
 
 // answerError is what an answer says beside its status; nil if nothing.
-func (c *client) answerError(resp *http.Response, text string) error {
-	text = strings.TrimSpace(text)
-	if resp.StatusCode >= 300 && resp.StatusCode < 400 {
+func answerError(fail *sendError) error {
+	switch {
+	case fail.Status >= 300 && fail.Status < 400:
 		return errors.New("a redirect which would change the request; only 307 and 308 are followed")
-	}
-	if text == "" {
+	case fail.Words == "":
 		return nil
 	}
-	return errors.New(strconv.Quote(c.redact.text(text)))
+	return errors.New(strconv.Quote(fail.Words))
 }
 
 // closeIdle closes connections which nobody uses.

@@ -25,6 +25,8 @@ type destination struct {
 
 	client atomic.Pointer[client]
 	bodies bodies
+	gate   *gate
+	rate   rateLimit
 	wake   []chan struct{} // per slot, of capacity 1: there is a block
 	group  *group          // guarded by Writer.mu; nil once removed
 
@@ -44,10 +46,14 @@ type destination struct {
 	expiries   stateLog // blocks are too old
 	diskErrors stateLog // the disk fails
 
-	mu     sync.Mutex
-	mem    *memQueue
-	books  Books // but Pending
-	health health
+	splitting sync.Mutex // one block is decoded at a time, which takes memory
+
+	mu      sync.Mutex
+	mem     *memQueue
+	books   Books // but Pending
+	health  health
+	settled uint64    // blocks
+	refused []Refusal // the last ones, oldest first
 }
 
 // health is what the status of a destination says of its requests.
@@ -71,6 +77,7 @@ func newDestination(id, label string, c *client, o Options, account *atomic.Int6
 		drain: make(chan struct{}),
 		gone:  make(chan struct{}),
 		mem:   newMemQueue(o.Slots, c.dest.MaxPendingBytes),
+		gate:  newGate(o.Slots),
 
 		account: account,
 	}
@@ -181,12 +188,11 @@ func (d *destination) load(r record) (*block, error) {
 	return d.spool.read(r)
 }
 
-// settle ends the life of a block that take handed out. Account enters into the books what became of it. It may wait for
-// the disk.
-func (d *destination) settle(r record, account func(*Books)) {
+// settle ends the life of a block that take handed out: t says what became of its samples. It may wait for the disk.
+func (d *destination) settle(r record, t tally) {
 	settled := func() {
-		account(&d.books)
-		d.m.pend(-1, -int64(r.rows), -int64(r.bytes))
+		t.enterLocked(d, r)
+		t.count(d.m, r)
 	}
 	if d.spool != nil {
 		d.spool.settle(r, settled)
@@ -264,6 +270,7 @@ type snapshot struct {
 	health    health
 	queue     queueStats
 	disk      diskqueue.Stats
+	refusals  []Refusal
 	state     string // of the queue
 	openRows  int64
 	openBytes int64
@@ -279,6 +286,7 @@ func (d *destination) snapshot() (s snapshot) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	s.books, s.health, s.queue, s.state = d.books, d.health, d.mem.stats(), "in memory"
+	s.refusals = d.refusalsLocked()
 	if sp := d.spool; sp != nil {
 		s.state = sp.state.String()
 		s.queue.blocks += sp.onDisk.Blocks

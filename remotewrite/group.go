@@ -11,12 +11,11 @@ import (
 )
 
 // group is destinations which receive the same blocks: nothing in their options makes a difference to what is encoded.
-// A destination with rules of its own is a group of its own.
 //
 // Its fields but the lanes' are changed with Writer.mu held for writing, when nobody commits.
 type group struct {
 	key   groupKey
-	rules *relabel.Rules // nil but for a group of one destination
+	rules *relabel.Rules // of all of them; nil if they have none
 	dests []*destination
 	lanes []*lane
 }

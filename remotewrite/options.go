@@ -86,7 +86,18 @@ type Destination struct {
 	Timeout time.Duration
 	// RetryMin and RetryMax bound the time between a failed request and the next. Default: 1 s and 1 m.
 	RetryMin, RetryMax time.Duration
-	// Relabel are rules for this destination alone. Nil: none, and its blocks are shared with its equals.
+	// OnRefused says what becomes of a block which the receiver refuses with 400, 413 or 422. Default: SplitRefused.
+	OnRefused RefusedPolicy
+	// OnAuthError says what becomes of a block which is answered by 401, 403 or 404. Default: RetryOnAuthError.
+	OnAuthError AuthErrorPolicy
+	// RateLimit bounds the bytes of requests per second, compressed. Default: no limit.
+	RateLimit int64
+	// MinSenders and MaxSenders bound the requests which are on their way at the same time. Default: as many as a backlog
+	// needs, from one to Options.Slots, which is also the most that can be.
+	MinSenders, MaxSenders int
+	// ShowURL lets the destination be shown with its URL, without user, password and query, instead of its host.
+	ShowURL bool
+	// Relabel are rules for this destination. Its blocks are shared with those which have the same ones.
 	Relabel *relabel.Rules
 
 	// These replace the Options of the same name for this destination.
@@ -100,6 +111,24 @@ type Destination struct {
 	// DisableDiskQueue keeps this destination's blocks in memory alone. It takes effect for a destination which is new.
 	DisableDiskQueue bool
 }
+
+// RefusedPolicy says what becomes of a block which a receiver refuses.
+type RefusedPolicy uint8
+
+// The policies.
+const (
+	SplitRefused RefusedPolicy = iota // it is halved until the refused series stand alone
+	DropRefused                       // it is dropped
+)
+
+// AuthErrorPolicy says what becomes of a block where a receiver does not let us in, or is not where it should be.
+type AuthErrorPolicy uint8
+
+// The policies.
+const (
+	RetryOnAuthError AuthErrorPolicy = iota // a token that was rotated must not lose data
+	DropOnAuthError
+)
 
 // DefaultHTTP is the HTTP configuration of a destination about which nothing is said: redirects are followed, and
 // HTTP/2 is off, as with Prometheus, since a slot has one request in flight and gains nothing by sharing a connection.
@@ -119,6 +148,8 @@ func FromConfig(rw *config.RemoteWrite) Destination {
 		Timeout:         rw.Timeout,
 		RetryMin:        rw.Queue.MinBackoff,
 		RetryMax:        rw.Queue.MaxBackoff,
+		MinSenders:      rw.Queue.MinShards,
+		MaxSenders:      rw.Queue.MaxShards,
 		Relabel:         rw.Relabel,
 		FlushInterval:   rw.Queue.BatchSendDeadline,
 		MaxRowsPerBlock: rw.Queue.MaxSamplesPerSend,
@@ -224,6 +255,9 @@ func (d Destination) parseURL() (*url.URL, error) {
 	if d.MaxDiskBytes < 0 || d.MaxBlockAge < 0 {
 		errs = append(errs, errors.New("bounds of the disk and of the age must not be negative"))
 	}
+	if d.RateLimit < 0 || d.MinSenders < 0 || d.MaxSenders < 0 {
+		errs = append(errs, errors.New("rate limit and numbers of senders must not be negative"))
+	}
 	if d.Timeout < 0 || d.RetryMin < 0 || d.RetryMax < 0 {
 		errs = append(errs, errors.New("timeout and retry intervals must not be negative"))
 	}
@@ -266,8 +300,11 @@ func basicUser(a *commoncfg.BasicAuth) string {
 
 // title is how the destination is shown, without its number.
 func (d Destination) title(u *url.URL) string {
-	if d.Name != "" {
+	switch {
+	case d.Name != "":
 		return d.Name
+	case d.ShowURL:
+		return u.Scheme + "://" + u.Host + u.EscapedPath()
 	}
 	return u.Host
 }
@@ -276,6 +313,7 @@ func (d Destination) title(u *url.URL) string {
 func sameClient(a, b Destination) bool {
 	// The proxy function which HTTPClientConfig caches never compares equal; but it is made in a copy, not in ours.
 	return a.URL == b.URL && a.Timeout == b.Timeout && a.RetryMin == b.RetryMin && a.RetryMax == b.RetryMax &&
+		a.OnRefused == b.OnRefused && a.OnAuthError == b.OnAuthError &&
 		maps.Equal(a.Headers, b.Headers) && sameTransport(a.Transport, b.Transport) && reflect.DeepEqual(a.HTTP, b.HTTP)
 }
 

@@ -71,51 +71,116 @@ func (d *destination) deliver(ctx context.Context, r record) bool {
 		if ctx.Err() != nil {
 			return false
 		}
-		d.settle(r, func(b *Books) { b.Dropped.Unreadable += uint64(r.rows) })
-		d.m.dropped("unreadable").Add(float64(r.rows))
+		d.settle(r, tally{unreadable: r.rows})
 		d.unreadable.event("dropped a block which the queue could not read", r.rows, slog.Any("err", err))
 		return true
 	}
 	defer blk.release()
+	out, fail := d.exchange(ctx, r, blk, nil)
+	switch out {
+	case outOfTime:
+		return false
+	case gaveWay:
+	case tooOld:
+		d.expire(r, tally{expired: r.rows})
+	case arrived:
+		d.settle(r, tally{acknowledged: r.rows})
+	case answered:
+		if fail.Verdict == refused && fail.Stored == 0 && d.client.Load().dest.OnRefused == SplitRefused {
+			return d.split(ctx, r, blk, fail)
+		}
+		var t tally
+		t.add(fail, blk.rows)
+		d.noteRefused(blk, fail, r.rows, nil)
+		d.settle(r, t)
+	}
+	return true
+}
+
+// outcome is how an exchange ended.
+type outcome uint8
+
+const (
+	arrived   outcome = iota // the receiver has it
+	answered                 // the receiver said something else, and another attempt would change nothing
+	tooOld                   // it waited for longer than it may
+	gaveWay                  // it is in the queue again, since others go first
+	outOfTime                // the destination ends; nobody knows what became of it
+)
+
+// exchange sends blk, which it borrows, until there is an answer that settles it. R is the block that the queue handed out;
+// piece is nil, or says that blk is a part of it, which does not give way: some of it may have arrived.
+func (d *destination) exchange(ctx context.Context, r record, blk *block, piece *splitter) (outcome, *sendError) {
 	var wait backoff
 	for attempt := 0; ; attempt++ {
-		if d.spool != nil && d.spool.recalled(r) {
-			return true
+		if piece == nil && d.spool != nil && d.spool.recalled(r) {
+			return gaveWay, nil
 		}
 		c := d.client.Load()
 		if age := c.dest.MaxBlockAge; age > 0 && time.Since(r.closed) > age {
-			d.expire(r)
-			return true
+			return tooOld, nil
 		}
 		wait.min, wait.max = c.dest.RetryMin, c.dest.RetryMax
+		if !d.mayStart(ctx, c, blk.bytes) {
+			if ctx.Err() != nil {
+				return outOfTime, nil
+			}
+			attempt-- // there is a new client
+			continue
+		}
 		if attempt > 0 {
-			d.countRetry(r)
+			d.countRetry(blk.rows)
 		}
-		start := time.Now()
-		fail := c.send(ctx, &d.bodies, blk, attempt, func() { d.countRetry(r) })
-		d.m.duration.Observe(time.Since(start).Seconds())
-		d.m.request(fail.class()).Inc()
-		select {
-		case <-c.replaced:
-			c.closeIdle() // this request's connection was not idle when the client was replaced
-		default:
-		}
+		fail := d.attempt(ctx, c, blk, attempt)
 		if fail == nil {
-			d.acknowledge(r)
-			return true
+			d.requests.recovered("sending recovered")
+			return arrived, nil
 		}
 		if ctx.Err() != nil && fail.Status == 0 {
-			return false // nobody knows what became of it; and the error would only say that we stopped
+			return outOfTime, nil // the error would only say that we stopped
 		}
 		d.noteFailure(fail)
 		if !fail.Retryable() {
-			d.giveUp(r, fail)
-			return true
+			// The receiver answers, so what failed before does not fail any more.
+			d.requests.recovered("sending recovered")
+			return answered, fail
 		}
 		if !d.pause(ctx, c, &wait, fail, r.slot) {
+			return outOfTime, nil
+		}
+	}
+}
+
+// mayStart waits until a request of so many bytes may begin. It reports false if it will not, with this client.
+func (d *destination) mayStart(ctx context.Context, c *client, bytes int) bool {
+	if wait := d.rate.reserve(time.Now(), c.dest.RateLimit, bytes); wait > 0 {
+		t := time.NewTimer(wait)
+		defer t.Stop()
+		select {
+		case <-t.C:
+		case <-c.replaced:
+			d.rate.giveBack(c.dest.RateLimit, bytes)
+			return false
+		case <-ctx.Done():
 			return false
 		}
 	}
+	return d.gate.enter(ctx, c.dest.MinSenders, c.dest.MaxSenders)
+}
+
+// attempt makes one request, for which mayStart has said yes.
+func (d *destination) attempt(ctx context.Context, c *client, blk *block, attempt int) *sendError {
+	start := time.Now()
+	fail := c.send(ctx, &d.bodies, blk, attempt, func() { d.countRetry(blk.rows) })
+	d.gate.leave(fail == nil || !fail.Retryable())
+	d.m.duration.Observe(time.Since(start).Seconds())
+	d.m.request(fail.class()).Inc()
+	select {
+	case <-c.replaced:
+		c.closeIdle() // this request's connection was not idle when the client was replaced
+	default:
+	}
+	return fail
 }
 
 // pause waits for the next attempt, and reports false when there will be none.
@@ -163,34 +228,27 @@ func (d *destination) pause(ctx context.Context, c *client, wait *backoff, fail 
 	}
 }
 
-// expire settles a block which has waited for too long.
-func (d *destination) expire(r record) {
-	d.settle(r, func(b *Books) { b.Expired += uint64(r.rows) })
-	d.m.expired.Add(float64(r.rows))
-	d.expiries.event("dropped samples which waited for too long", r.rows, slog.Time("oldest", r.closed))
+// expire settles a block of which t.expired samples have waited for too long.
+func (d *destination) expire(r record, t tally) {
+	d.settle(r, t)
+	d.expiries.event("dropped samples which waited for too long", t.expired, slog.Time("oldest", r.closed))
 }
 
-func (d *destination) countRetry(r record) {
+// countRetry counts a request which is repeated.
+func (d *destination) countRetry(rows int) {
 	d.mu.Lock()
 	d.health.retries++
-	d.books.Resent += uint64(r.rows)
 	d.mu.Unlock()
 	d.m.retries.Inc()
-	d.m.resent.Add(float64(r.rows))
+	d.countResent(rows)
 }
 
-func (d *destination) acknowledge(r record) {
-	d.settle(r, func(b *Books) {
-		b.Acknowledged += uint64(r.rows)
-		d.health.failing, d.health.lastError = false, ""
-		d.health.lastSent = time.Now()
-		d.health.sentBytes += uint64(r.bytes)
-		d.health.sentBlocks++
-	})
-	d.m.acknowledged.Add(float64(r.rows))
-	d.m.sentBytes.Add(float64(r.bytes))
-	d.m.sentBlocks.Inc()
-	d.requests.recovered("sending recovered")
+// countResent counts samples which are sent again.
+func (d *destination) countResent(rows int) {
+	d.mu.Lock()
+	d.books.Resent += uint64(rows)
+	d.mu.Unlock()
+	d.m.resent.Add(float64(rows))
 }
 
 func (d *destination) noteFailure(fail *sendError) {
@@ -200,23 +258,4 @@ func (d *destination) noteFailure(fail *sendError) {
 	if fail.Retryable() {
 		d.requests.failed("sending failed", slog.Any("err", fail))
 	}
-}
-
-// giveUp settles a block which the receiver will not take. This is the place where a refused block is to be halved.
-func (d *destination) giveUp(r record, fail *sendError) {
-	n := uint64(r.rows)
-	switch fail.verdict() {
-	case conflict:
-		d.settle(r, func(b *Books) { b.Dropped.Conflict += n })
-		d.m.dropped("conflict").Add(float64(n))
-	case unsupported:
-		d.settle(r, func(b *Books) { b.Dropped.Unsupported += n })
-		d.m.dropped("unsupported").Add(float64(n))
-	default:
-		d.settle(r, func(b *Books) { b.Refused += n })
-		d.m.refused.Add(float64(n))
-	}
-	// The receiver answers, so what failed before does not fail any more.
-	d.requests.recovered("sending recovered")
-	d.refusals.event("receiver refused samples", r.rows, slog.Any("err", fail))
 }

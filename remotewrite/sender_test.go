@@ -19,6 +19,7 @@ const second = time.Second
 // TestAnswers pins what each answer means for the block.
 func TestAnswers(t *testing.T) {
 	f := func(code int, want func(b Books) bool, retried bool) {
+		t.Helper()
 		t.Run(fmt.Sprint(code), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := &script{steps: []http.HandlerFunc{
@@ -28,7 +29,7 @@ func TestAnswers(t *testing.T) {
 					},
 					status(204),
 				}}
-				r := newRig(t, nil, Destination{URL: "http://a.example/write"})
+				r := newRig(t, nil, Destination{URL: "http://a.example/write", OnRefused: DropRefused})
 				r.serve("a.example:80", s)
 				r.run()
 				r.commit(t, r.Writer, 0, 7, 1000)

@@ -18,6 +18,7 @@ type DestinationStatus struct {
 	QueueState     string    // where blocks wait: "on disk", "in memory", or why not on disk
 	DiskBytes      int64     // of the queue's files
 	InFlight       int       // blocks which are being sent, or wait for their next attempt
+	Senders        int       // requests which may be on their way at the same time
 	SentBlocks     uint64
 	SentSamples    uint64
 	SentBytes      uint64 // compressed, acknowledged
@@ -25,6 +26,7 @@ type DestinationStatus struct {
 	RefusedSamples uint64
 	DroppedSamples uint64
 	Books          Books
+	Refusals       []Refusal // the last ones, the newest first
 }
 
 // Status returns the state of all configured destinations, in the order of the configuration. It waits for batches which
@@ -48,6 +50,7 @@ func (w *Writer) Status() []DestinationStatus {
 			QueueState:     s.state,
 			DiskBytes:      s.disk.DiskBytes,
 			InFlight:       s.health.inFlight,
+			Senders:        d.gate.senders(),
 			SentBlocks:     s.health.sentBlocks,
 			SentSamples:    s.books.Acknowledged,
 			SentBytes:      s.health.sentBytes,
@@ -55,6 +58,7 @@ func (w *Writer) Status() []DestinationStatus {
 			RefusedSamples: s.books.Refused,
 			DroppedSamples: s.books.Dropped.Total(),
 			Books:          s.books,
+			Refusals:       s.refusals,
 		})
 	}
 	return all
