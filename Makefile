@@ -99,17 +99,35 @@ bench-unit: ## benchmarks of the packages; compare two runs with benchstat
 	@set -o pipefail; $(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCH_TIME) -count $(BENCH_COUNT) $(PACKAGES) | tee bench-unit.out
 	$(GO) run $(BENCHSTAT) bench-unit.out
 
-# Flags of the benchmark: BENCH_FLAGS='-scenario steady -floor'. `cd bench && go run . -help` tells all.
+# Flags of the benchmark: BENCH_FLAGS='-scenario steady -floor'. `cd bench && go run . -help` tells all. Peers which
+# bench-peers-latest has built take part.
 BENCH_FLAGS ?=
+BENCH_PEERS = $(foreach p,$(notdir $(wildcard bench/peers/vmagent* bench/peers/prometheus*)),-peer $(p)=peers/$(p))
 
 .PHONY: bench
-bench: ## whole agents beside their peers, half an hour: bench/RESULTS.md
-	cd bench && $(GO) run . -results RESULTS.md $(BENCH_FLAGS)
+bench: ## whole agents beside their peers, three quarters of an hour: bench/RESULTS.md
+	cd bench && $(GO) run . -results RESULTS.md $(BENCH_PEERS) $(BENCH_FLAGS)
+
+# What is in BENCH_RAW is not measured again, so this goes on where it was interrupted.
+BENCH_RAW ?= raw/all
+BENCH_ALL = steady,node60-a,node60-b,small,small-tls,huge,blackholes,idle,idle-100,gzip,shuffle,churn,burst
+
+.PHONY: bench-all
+bench-all: ## all scenarios without faults in short windows, at most 35 minutes, beside Debian's peers
+	cd bench && $(GO) run . -quick -scenario $(BENCH_ALL) -raw $(BENCH_RAW) -resume -stop-after 35m -results RESULTS.md $(BENCH_FLAGS)
+
+.PHONY: bench-render
+bench-render: ## bench/RESULTS.md from what bench-all has measured so far
+	cd bench && $(GO) run . -render -raw $(BENCH_RAW) -results RESULTS.md $(BENCH_FLAGS)
 
 .PHONY: bench-peers
 bench-peers: ## installs Debian's vmagent and prometheus
 	@e2e/install.sh
 	@for p in vmagent prometheus; do command -v $$p >/dev/null || echo "there is no $$p: make bench goes without it"; done
+
+.PHONY: bench-peers-latest
+bench-peers-latest: ## builds current versions of both from source; needs a network
+	@bench/peers.sh
 
 .PHONY: bench-test
 bench-test: ## tests of the benchmark, in a module of its own

@@ -53,6 +53,7 @@ type measurement struct {
 	group    *proc.Cgroup // nil: there is none
 	process  *agent.Process
 	token    string
+	length   length
 	warm     time.Duration
 	window   time.Duration
 
@@ -64,13 +65,17 @@ type measurement struct {
 	children []func(ctx context.Context) // what runs beside the agent, until the end
 }
 
+// drain is how long the rest may take to arrive, where the scenario does not say. Prometheus sends the rest of a batch after
+// 5 s, if it has no backlog.
+var drain = map[length]time.Duration{quickLength: 12 * time.Second, shortLength: 30 * time.Second, longLength: 30 * time.Second}
+
 // grace is how long an agent may take to end.
 const grace = 10 * time.Second
 
 // measure runs one agent in one scenario. The result holds what is known even if there is an error.
 func (b *bench) measure(ctx context.Context, s *scenario, a *agent.Agent) (res report.Result, err error) {
 	span := s.span(b.length)
-	m := &measurement{scenario: s, agent: a, launcher: b.launcher, warm: span.warm, window: span.window}
+	m := &measurement{scenario: s, agent: a, launcher: b.launcher, length: b.length, warm: span.warm, window: span.window}
 	m.res = report.Result{Scenario: s.name, Agent: a.Name, Version: a.Version, Windows: b.length.String(), WindowSeconds: m.window.Seconds(), LoadBefore: proc.LoadAverage()}
 	defer func() { res = m.res }()
 	if s.memory > 0 && !b.cgroups {
@@ -326,7 +331,7 @@ func (m *measurement) noteFirst() {
 func (m *measurement) finish(ctx context.Context) {
 	limit := m.scenario.drain
 	if limit == 0 {
-		limit = 30 * time.Second // Prometheus sends the rest of a batch after 5 s, if it has no backlog
+		limit = drain[m.length]
 	}
 	begun := time.Now()
 	var last, judged uint64

@@ -25,7 +25,7 @@ type scenario struct {
 	maxSeries          int           // how many series the endpoint can count; 0: its default
 	memory             int64         // the control group's limit, in bytes
 	floor              bool          // a floor agent can do it
-	drain              time.Duration // how long the rest may take to arrive at the end; 0: an interval and a few seconds
+	drain              time.Duration // how long the rest may take to arrive at the end; 0: as the length of windows says
 
 	// build adds the targets, and the jobs which scrape them.
 	build func(ctx context.Context, m *measurement) error
@@ -134,8 +134,8 @@ func scenarios() []*scenario {
 		{
 			name: "limit", about: "500 targets × 2,000 series every 15 s in a control group of 128 MiB", standard: true,
 			interval: 15 * second, quick: span{0 * second, 45 * second}, short: span{0, 60 * second}, long: span{0, 300 * second},
-			memory: 128 << 20,
-			build:  plain(500, body.Plain{Series: 2000}, style{}), script: untilDead,
+			memory: 128 << 20, drain: second,
+			build: plain(500, body.Plain{Series: 2000}, style{}), script: untilDead,
 		},
 		{
 			name: "idle", about: "no target",

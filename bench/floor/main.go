@@ -3,7 +3,7 @@
 // into a remote-write request and pushes it (-mode=push).
 //
 // It is not an agent: it knows no relabeling, staleness, queue, retry, format but the benchmark's own, or failure. Labels
-// are learnt once, by position; a text whose series change makes it wrong.
+// are learnt once and never forgotten.
 //
 // One goroutine fetches per scrape which is due, none waits while a connection is idle. Read main.go, then fetch.go for
 // the transport, and push.go for what is done with a text.

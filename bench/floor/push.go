@@ -22,9 +22,10 @@ import (
 // learnt is what a target's text was like: the series in order, and their labels as remote write has them.
 type learnt struct {
 	series []known
-	keys   []byte // what stands before the values, one after the other
-	labels []byte // the encoded labels, one after the other
-	next   int
+	keys   []byte         // what stands before the values, one after the other
+	labels []byte         // the encoded labels, one after the other
+	next   int            // the series which is expected next
+	index  map[string]int // of all series by key; nil until one came out of order
 }
 
 type known struct{ key, keyEnd, labels, labelsEnd uint32 }
@@ -36,16 +37,8 @@ func (l *learnt) lines(text []byte, t *target, out *pusher, b *batch, tsMillis i
 		if line, text, _ = bytes.Cut(text, []byte("\n")); len(line) == 0 || line[0] == '#' {
 			continue
 		}
-		if l.next == len(l.series) {
-			l.learn(line, t)
-		}
-		k := l.series[l.next]
-		l.next++
-		key := l.keys[k.key:k.keyEnd]
-		if !bytes.HasPrefix(line, key) {
-			continue // it is not for changing texts
-		}
-		value := line[len(key):]
+		k := l.find(line, t)
+		value := line[k.keyEnd-k.key:]
 		ts := tsMillis
 		if v, stamp, ok := bytes.Cut(value, []byte(" ")); ok {
 			value = v
@@ -66,12 +59,41 @@ func (l *learnt) lines(text []byte, t *target, out *pusher, b *batch, tsMillis i
 	return b
 }
 
-// learn adds a series that was not seen yet.
-func (l *learnt) learn(line []byte, t *target) {
+// find returns the line's series: most often the one which is expected.
+func (l *learnt) find(line []byte, t *target) known {
+	if l.next < len(l.series) {
+		k := l.series[l.next]
+		if bytes.HasPrefix(line, l.keys[k.key:k.keyEnd]) {
+			l.next++
+			return k
+		}
+	}
 	end := bytes.IndexByte(line, '}') + 1
 	if end == 0 {
 		end = bytes.IndexByte(line, ' ')
 	}
+	if l.index == nil && l.next < len(l.series) {
+		l.index = make(map[string]int, len(l.series))
+		for i, k := range l.series {
+			l.index[string(l.keys[k.key:k.keyEnd])] = i
+		}
+	}
+	if i, ok := l.index[string(line[:end+1])]; ok {
+		l.next = i + 1
+		return l.series[i]
+	}
+	l.learn(line, end, t)
+	last := len(l.series) - 1
+	if l.index != nil {
+		l.index[string(line[:end+1])] = last
+	} else {
+		l.next = last + 1
+	}
+	return l.series[last]
+}
+
+// learn adds a series that was not seen yet, and which is line[:end].
+func (l *learnt) learn(line []byte, end int, t *target) {
 	k := known{key: uint32(len(l.keys)), labels: uint32(len(l.labels))}
 	name, rest, _ := strings.Cut(string(line[:end]), "{")
 	pairs := [][2]string{{"__name__", name}, {"job", t.job}, {"instance", t.addr}}

@@ -10,19 +10,47 @@ import (
 	"time"
 )
 
-// memoryRoot is where the memory controller of cgroup v1 is mounted, as a rule.
-const memoryRoot = "/sys/fs/cgroup/memory"
+// root is where control groups are mounted, as a rule.
+const root = "/sys/fs/cgroup"
 
-// Cgroup is a memory control group (v1) which the benchmark made for one agent.
-type Cgroup struct{ dir string }
+// version holds the names which a version of control groups has for the same things.
+type version struct {
+	dir      string // where groups are made
+	usage    string // file with the usage, in bytes
+	inactive string // line of memory.stat with the file pages that the kernel would drop first
+	limit    string // file for the limit
+	events   string // file with the number of processes which were killed, as oom_kill
+}
 
-// NewCgroup makes a control group. An error says why there can be none: no right to, or no cgroup v1. Remove ends it.
+var (
+	v1 = version{root + "/memory", "memory.usage_in_bytes", "total_inactive_file", "memory.limit_in_bytes", "memory.oom_control"}
+	v2 = version{root, "memory.current", "inactive_file", "memory.max", "memory.events"}
+)
+
+// Cgroup is a memory control group which the benchmark made for one agent.
+type Cgroup struct {
+	version
+	dir string
+}
+
+// NewCgroup makes a control group. An error says why there can be none: no right to, or no memory controller. Remove ends it.
 func NewCgroup(name string) (*Cgroup, error) {
-	if _, err := os.Stat(filepath.Join(memoryRoot, "memory.usage_in_bytes")); err != nil {
-		return nil, fmt.Errorf("no memory controller of cgroup v1: %w", err)
+	v := v1
+	if _, err := os.Stat(filepath.Join(v.dir, v.usage)); err != nil {
+		v = v2
+		controllers, err := os.ReadFile(filepath.Join(v.dir, "cgroup.controllers"))
+		if err != nil || !strings.Contains(string(controllers), "memory") {
+			return nil, errors.New("there is no memory controller of cgroup v1 or v2 in " + root)
+		}
+		// Groups below the root have the controller only after this; it may be so already.
+		_ = os.WriteFile(filepath.Join(v.dir, "cgroup.subtree_control"), []byte("+memory"), 0o644)
 	}
-	g := &Cgroup{dir: filepath.Join(memoryRoot, name)}
+	g := &Cgroup{version: v, dir: filepath.Join(v.dir, name)}
 	if err := os.Mkdir(g.dir, 0o755); err != nil {
+		return nil, fmt.Errorf("make a memory control group: %w", err)
+	}
+	if _, err := g.WorkingSet(); err != nil {
+		_ = os.Remove(g.dir)
 		return nil, fmt.Errorf("make a memory control group: %w", err)
 	}
 	return g, nil
@@ -42,7 +70,7 @@ func Join(dir string) error {
 
 // Limit bounds the group's memory, in bytes.
 func (g *Cgroup) Limit(n int64) error {
-	err := os.WriteFile(filepath.Join(g.dir, "memory.limit_in_bytes"), []byte(strconv.FormatInt(n, 10)), 0o644)
+	err := os.WriteFile(filepath.Join(g.dir, g.limit), []byte(strconv.FormatInt(n, 10)), 0o644)
 	if err != nil {
 		return fmt.Errorf("limit a memory control group: %w", err)
 	}
@@ -52,7 +80,7 @@ func (g *Cgroup) Limit(n int64) error {
 // WorkingSet is the group's usage without the file pages that the kernel would drop first, in bytes, as Kubernetes
 // counts it.
 func (g *Cgroup) WorkingSet() (int64, error) {
-	usage, err := os.ReadFile(filepath.Join(g.dir, "memory.usage_in_bytes"))
+	usage, err := os.ReadFile(filepath.Join(g.dir, g.usage))
 	if err != nil {
 		return 0, fmt.Errorf("read the working set: %w", err)
 	}
@@ -60,12 +88,12 @@ func (g *Cgroup) WorkingSet() (int64, error) {
 	if err != nil {
 		return 0, fmt.Errorf("read the working set: %w", err)
 	}
-	inactive, err := g.number("memory.stat", "total_inactive_file")
+	inactive, err := g.number("memory.stat", g.inactive)
 	return max(0, n-inactive), err
 }
 
 // Killed is how many processes of the group were killed because of its limit.
-func (g *Cgroup) Killed() (int64, error) { return g.number("memory.oom_control", "oom_kill") }
+func (g *Cgroup) Killed() (int64, error) { return g.number(g.events, "oom_kill") }
 
 // number reads one of the numbers in a file of names and numbers.
 func (g *Cgroup) number(file, name string) (int64, error) {

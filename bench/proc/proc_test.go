@@ -2,6 +2,7 @@ package proc
 
 import (
 	"os"
+	"path/filepath"
 	"testing"
 	"time"
 )
@@ -62,6 +63,32 @@ func TestOwnProcess(t *testing.T) {
 func TestParseStatusOfAnEndedProcess(t *testing.T) {
 	if m, err := parseStatus("Name:\tx\nState:\tZ (zombie)\n"); err == nil {
 		t.Errorf("parseStatus of a zombie = %+v, want an error", m)
+	}
+}
+
+// Both versions have the same numbers, under other names.
+func TestCgroupVersions(t *testing.T) {
+	for name, v := range map[string]version{"v1": v1, "v2": v2} {
+		g := &Cgroup{version: v, dir: t.TempDir()}
+		for file, text := range map[string]string{
+			v.usage: "100000\n", "memory.stat": "anon 5\n" + v.inactive + " 30000\nactive_file 1\n", v.events: "low 0\noom_kill 2\n",
+		} {
+			if err := os.WriteFile(filepath.Join(g.dir, file), []byte(text), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n, err := g.WorkingSet(); err != nil || n != 70000 {
+			t.Errorf("%s: WorkingSet() = %d, %v, want 70000", name, n, err)
+		}
+		if n, err := g.Killed(); err != nil || n != 2 {
+			t.Errorf("%s: Killed() = %d, %v, want 2", name, n, err)
+		}
+		if err := g.Limit(1 << 20); err != nil {
+			t.Errorf("%s: Limit: %v", name, err)
+		}
+		if text, err := os.ReadFile(filepath.Join(g.dir, v.limit)); err != nil || string(text) != "1048576" {
+			t.Errorf("%s: the limit is %q, %v, want 1048576", name, text, err)
+		}
 	}
 }
 

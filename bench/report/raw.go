@@ -65,7 +65,11 @@ func WriteRun(dir string, run Run) error {
 			run.Note = old.Note
 		}
 	}
-	return write(filepath.Join(dir, runFile), run)
+	text, err := json.MarshalIndent(run, "", " ")
+	if err != nil {
+		return fmt.Errorf("write raw results: %w", err)
+	}
+	return write(filepath.Join(dir, runFile), text)
 }
 
 // merge returns what is in either of both, in the order of the older and with the values of the newer.
@@ -82,7 +86,13 @@ func merge[T any](older, newer []T, name func(T) string) []T {
 }
 
 // WriteRaw writes a result into a file of dir, in place of an earlier one of the same agent in the same scenario.
-func WriteRaw(dir string, r Result) error { return write(rawFile(dir, r.Scenario, r.Agent), r) }
+func WriteRaw(dir string, r Result) error {
+	text, err := json.Marshal(r)
+	if err != nil {
+		return fmt.Errorf("write raw results: %w", err)
+	}
+	return write(rawFile(dir, r.Scenario, r.Agent), append(text, '\n'))
+}
 
 // ReadRaw reads what WriteRaw wrote.
 func ReadRaw(dir, scenario, agent string) (r Result, err error) {
@@ -126,11 +136,7 @@ func read(name string, v any) error {
 }
 
 // write replaces a file as a whole, so that an interruption leaves the old one or the new one.
-func write(name string, v any) error {
-	text, err := json.MarshalIndent(v, "", " ")
-	if err != nil {
-		return fmt.Errorf("write %s: %w", name, err)
-	}
+func write(name string, text []byte) error {
 	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 		return fmt.Errorf("write raw results: %w", err)
 	}
