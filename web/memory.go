@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"scraper/bufpool"
 	"scraper/labelcompress"
@@ -18,18 +19,30 @@ const topTargets = 10
 
 // Memory is the agent's memory at one moment, as its owners see it.
 type Memory struct {
-	Report  memlimit.Report
+	Report    memlimit.Report
+	Breakdown memlimit.Breakdown
+	// Unknown says why there is no breakdown, if there is none.
+	Unknown string
+	// Source is whose limit the budget is.
+	Source  string
+	History []memlimit.Point
+	// Group is what the kernel counts for the container; nil where that is not known, or has no limit.
+	Group   *memlimit.CgroupUsage
 	Buffers bufpool.Stats
 	Labels  labelcompress.Stats
 }
 
-// memoryPart is a part of the process' resident memory. The parts add up to it.
+// memoryPart is a part of the process' resident memory, or of what is counted beside it.
 type memoryPart struct {
-	Name  string `json:"name"`
-	Bytes int64  `json:"bytes"`
+	Name  string        `json:"name"`
+	Kind  memlimit.Kind `json:"kind"`
+	Bytes int64         `json:"bytes"`
+	// Size is how large it is in address space, touched or not.
+	Size int64 `json:"sizeBytes"`
 	// Account: an owner says so; the others follow from what the runtime and the kernel say.
-	Account bool   `json:"account"`
-	What    string `json:"what"`
+	Account  bool   `json:"account"`
+	Released int64  `json:"releasedBytes"`
+	What     string `json:"what"`
 }
 
 // memoryTarget is one of the targets that use most.
@@ -44,28 +57,45 @@ type memoryTarget struct {
 type memoryPage struct {
 	page
 	Memory
-	Parts   []memoryPart
-	Targets []memoryTarget
+	Parts, Beside []memoryPart
+	Targets       []memoryTarget
+	Chart         *memoryChart // nil until there is a history
 }
 
-// memoryParts splits the resident memory into what owners account for and what remains.
-func memoryParts(r *memlimit.Report) []memoryPart {
+// FillPercent is the used part of the limit.
+func (p memoryPage) FillPercent() int {
+	return percent(int(p.Report.Used>>10), int(p.Report.Limit>>10))
+}
+
+// Reserve is the part of the budget which is kept free.
+func (p memoryPage) Reserve() int64 { return p.Report.Budget - p.Report.Limit }
+
+// memoryParts says what the parts of the resident memory are.
+func memoryParts(m *Memory) []memoryPart {
+	released := make(map[string]int64)
+	for _, u := range m.Report.Accounts {
+		released[u.Name] = u.Released
+	}
+	var parts []memoryPart
+	for _, p := range m.Breakdown.Parts {
+		account := p.Kind == memlimit.KindAccount
+		parts = append(parts, memoryPart{p.Name, p.Kind, p.Bytes, p.Size, account, released[p.Name], partMeaning(p.Name)})
+	}
+	return parts
+}
+
+// besideParts are the accounts of what is not in the process, and yet counted.
+func besideParts(r *memlimit.Report) []memoryPart {
 	var parts []memoryPart
 	for _, u := range r.Accounts {
-		parts = append(parts, memoryPart{u.Name, u.Bytes, true, accountMeaning(u.Name)})
+		if u.OffHeap {
+			parts = append(parts, memoryPart{u.Name, memlimit.KindAccount, u.Bytes, u.Bytes, true, u.Released, partMeaning(u.Name)})
+		}
 	}
-	rest := r.ResidentAnon - r.HeapObjects - r.HeapUnused - r.HeapFree - r.Stacks - r.Runtime
-	return append(parts,
-		memoryPart{"other objects", r.HeapObjects - r.Sum, false, "objects in no account, and those which the next garbage collection frees"},
-		memoryPart{"heap, unused", r.HeapUnused, false, "space between objects"},
-		memoryPart{"heap, free", r.HeapFree, false, "free, and not returned to the system yet"},
-		memoryPart{"stacks", r.Stacks, false, "of goroutines"},
-		memoryPart{"runtime", r.Runtime, false, "what the Go runtime needs itself"},
-		memoryPart{"rest", rest, false, "resident and none of the above; less than nothing where memory was reserved and never touched"},
-	)
+	return parts
 }
 
-func accountMeaning(name string) string {
+func partMeaning(name string) string {
 	switch name {
 	case "buffers":
 		return "pooled buffers: parser windows, batches, blocks which wait to be sent, idle ones"
@@ -75,6 +105,24 @@ func accountMeaning(name string) string {
 		return "idle connections to targets, and the buffers through which answers are read"
 	case "series":
 		return "the targets' series tables"
+	case "queue":
+		return "what is known about blocks on disk"
+	case "kernel":
+		return "what the kernel holds for the container: tables, descriptors, sockets where they count"
+	case "queue on tmpfs":
+		return "files of the queue, whose directory is in memory"
+	case "other objects":
+		return "objects in no account, and those which the next garbage collection frees"
+	case "heap, unused":
+		return "space between objects, as far as it was ever touched"
+	case "heap, free":
+		return "free, and not returned to the system yet"
+	case "stacks":
+		return "of goroutines"
+	case "runtime":
+		return "what the Go runtime needs itself: tables, caches, profiles"
+	case "program":
+		return "data of the executable"
 	}
 	return ""
 }
@@ -97,20 +145,81 @@ func (s *Server) memory(w http.ResponseWriter, r *http.Request) {
 	}
 	m := s.o.Memory()
 	snap := s.o.Targets()
-	parts, targets := memoryParts(&m.Report), largestTargets(&snap)
+	v := memoryPage{
+		page: s.page(r, "memory", "Memory"), Memory: m, Parts: memoryParts(&m), Beside: besideParts(&m.Report),
+		Targets: largestTargets(&snap), Chart: chartOf(m.History),
+	}
 	if r.URL.Query().Get("format") == "json" || strings.Contains(r.Header.Get("Accept"), "application/json") {
-		writeJSON(w, http.StatusOK, struct {
-			ResidentAnon int64               `json:"residentAnonBytes"`
-			ResidentFile int64               `json:"residentFileBytes"`
-			Parts        []memoryPart        `json:"parts"`
-			Targets      []memoryTarget      `json:"largestTargets"`
-			Buffers      bufpool.Stats       `json:"buffers"`
-			Labels       labelcompress.Stats `json:"labels"`
-			Returns      uint64              `json:"returns"`
-		}{m.Report.ResidentAnon, m.Report.ResidentFile, parts, targets, m.Buffers, m.Labels, m.Report.Returns})
+		writeJSON(w, http.StatusOK, v.json())
 		return
 	}
-	v := memoryPage{page: s.page(r, "memory", "Memory"), Memory: m, Parts: parts, Targets: targets}
 	v.Base, v.Refresh = "../", 3000
 	s.render(w, "memory.html", v)
+}
+
+type (
+	memoryJSON struct {
+		ResidentAnon  int64               `json:"residentAnonBytes"`
+		ResidentFile  int64               `json:"residentFileBytes"`
+		Parts         []memoryPart        `json:"parts"`
+		Sum           int64               `json:"sumBytes"`           // of the parts
+		NotAttributed int64               `json:"notAttributedBytes"` // resident, and in no part
+		Error         string              `json:"error,omitempty"`    // why there are no parts
+		Budget        budgetJSON          `json:"budget"`
+		Level         string              `json:"level"`
+		LevelChanges  map[string]uint64   `json:"levelChanges"`
+		GCShare       float64             `json:"gcCPUShare"`
+		Beside        []memoryPart        `json:"beside"`
+		Container     *containerJSON      `json:"container"`
+		Targets       []memoryTarget      `json:"largestTargets"`
+		Buffers       bufpool.Stats       `json:"buffers"`
+		Labels        labelcompress.Stats `json:"labels"`
+		Returns       uint64              `json:"returns"`
+		History       []historyJSON       `json:"history"`
+	}
+	budgetJSON struct {
+		Bytes     int64  `json:"bytes"` // 0: not limited
+		Source    string `json:"source,omitempty"`
+		Limit     int64  `json:"limitBytes"` // without the reserve
+		SoftLimit int64  `json:"softLimitBytes"`
+		Used      int64  `json:"usedBytes"`
+	}
+	containerJSON struct {
+		Total   int64  `json:"totalBytes"`
+		Anon    int64  `json:"anonBytes"`
+		File    int64  `json:"fileBytes"`
+		Dirty   int64  `json:"dirtyBytes"`
+		Shmem   int64  `json:"shmemBytes"`
+		Kernel  int64  `json:"kernelBytes"`
+		Sockets int64  `json:"socketBytes"`
+		Kills   uint64 `json:"oomKills"`
+	}
+	historyJSON struct {
+		Time     time.Time `json:"time"`
+		Used     int64     `json:"usedBytes"`
+		Resident int64     `json:"residentAnonBytes"`
+		Limit    int64     `json:"limitBytes"`
+		Level    string    `json:"level"`
+	}
+)
+
+func (p *memoryPage) json() memoryJSON {
+	r := &p.Report
+	j := memoryJSON{
+		ResidentAnon: p.Breakdown.ResidentAnon, ResidentFile: r.ResidentFile, Parts: p.Parts, Sum: p.Breakdown.Sum,
+		NotAttributed: p.Breakdown.NotAttributed, Error: p.Unknown,
+		Budget: budgetJSON{r.Budget, p.Source, r.Limit, r.SoftLimit, r.Used}, Level: r.Level.String(),
+		LevelChanges: make(map[string]uint64), GCShare: r.CollectorShare, Beside: p.Beside, Container: (*containerJSON)(nil),
+		Targets: p.Targets, Buffers: p.Buffers, Labels: p.Labels, Returns: r.Returns,
+	}
+	for level, n := range r.Changes {
+		j.LevelChanges[memlimit.Level(level).String()] = n
+	}
+	if g := p.Group; g != nil {
+		j.Container = &containerJSON{g.Total, g.Anon, g.File, g.Dirty, g.Shmem, g.Kernel, g.Sockets, g.Kills}
+	}
+	for _, h := range p.History {
+		j.History = append(j.History, historyJSON{h.At, h.Used, h.Resident, h.Limit, h.Level.String()})
+	}
+	return j
 }

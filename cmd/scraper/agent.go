@@ -41,6 +41,8 @@ type agent struct {
 	pool    *bufpool.Pool
 	dict    *labelcompress.Dict
 	keeper  *memlimit.Keeper
+	budget  memlimit.Limit
+	group   *memlimit.Cgroup // nil where there is no limit by it
 	writer  *remotewrite.Writer
 	targets *scrape.Manager
 	found   *discovery.Discovery
@@ -76,8 +78,8 @@ func newAgent(s *Settings, p parts) (*agent, error) {
 	if a.pool, err = bufpool.New(bufpool.Options{}); err != nil {
 		return nil, err
 	}
-	a.dict = labelcompress.New(labelcompress.Options{})
-	a.keeper = memlimit.New(memlimit.Options{Logger: p.log})
+	a.setMemory()
+	a.dict = labelcompress.New(labelcompress.Options{MaxBytes: labelBytes(s.MaxLabelBytes, a.budget.Bytes)})
 	a.writer, err = remotewrite.New(remotewrite.Options{
 		Pool: a.pool, Logger: p.log, Metrics: remotewrite.NewMetrics(reg), UserAgent: "scraper/" + version,
 		FlushInterval: s.FlushInterval, MaxRowsPerBlock: s.MaxRowsPerBlock, MaxBlockBytes: int(s.MaxBlockBytes),
@@ -101,21 +103,12 @@ func newAgent(s *Settings, p parts) (*agent, error) {
 	if err != nil {
 		return nil, err
 	}
-	a.register(reg)
+	a.openAccounts()
+	reg.MustRegister(memlimit.NewCollector(a.keeper), newPoolCollector(a.pool), newDictCollector(a.dict))
 	if err := a.newServers(p, reg); err != nil {
 		return nil, err
 	}
 	return a, nil
-}
-
-// register opens the accounts of all who hold memory. What remote write holds is buffers.
-func (a *agent) register(reg prom.Registerer) {
-	a.keeper.Register(memlimit.Account{Name: "buffers", Bytes: func() int64 { return poolBytes(a.pool) }, Release: a.pool.Shrink})
-	a.keeper.Register(memlimit.Account{Name: "queue", Bytes: func() int64 { return a.writer.Stats().QueueBytes }, Release: a.writer.Shrink})
-	a.keeper.Register(memlimit.Account{Name: "labels", Bytes: a.dict.Bytes, Release: a.dict.Compact})
-	a.keeper.Register(memlimit.Account{Name: "series", Bytes: a.targets.Bytes})
-	a.keeper.Register(memlimit.Account{Name: "connections", Bytes: a.targets.ConnectionBytes})
-	reg.MustRegister(memlimit.NewCollector(a.keeper), newPoolCollector(a.pool), newDictCollector(a.dict))
 }
 
 // newServers makes one server per listen address.
@@ -145,11 +138,6 @@ func (a *agent) newServers(p parts, reg *prom.Registry) error {
 		a.servers = append(a.servers, srv)
 	}
 	return nil
-}
-
-// memory is what the pages show of the agent's memory.
-func (a *agent) memory() web.Memory {
-	return web.Memory{Report: a.keeper.Report(), Buffers: a.pool.Stats(), Labels: a.dict.Stats()}
 }
 
 func loadKeys(k AuthKeys) (web.AuthKeys, error) {

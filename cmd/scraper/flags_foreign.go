@@ -28,7 +28,7 @@ func foreignGroups() []foreignGroup {
 			"fs.disableMincore?", "fs.disableMmap?", "fs.maxConcurrency", "internStringCacheExpireDuration",
 			"internStringDisableCache?", "internStringMaxLen", "denyQueryTracing?",
 		}},
-		{family: ofVMAgent, why: "-memory.limit bounds the memory of the whole process", flags: []string{
+		{family: ofVMAgent, why: "it sizes vmagent's queues in memory and bounds no process; -memory.limit bounds this one", flags: []string{
 			"memory.allowedBytes", "memory.allowedPercent",
 		}},
 		{family: ofVMAgent, why: "Scraper takes no data that is pushed to it", flags: []string{

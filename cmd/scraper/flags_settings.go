@@ -31,6 +31,7 @@ type Settings struct {
 	MaxScrapeBytes    int64
 	MaxLineBytes      int64
 	MaxBatchBytes     int64
+	MaxLabelBytes     int64 // 0: what the memory budget allows
 	FileCheckInterval time.Duration
 	ClusterName       string
 

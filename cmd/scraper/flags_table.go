@@ -139,6 +139,8 @@ func scrapeFlags(s *Settings, l *lists) []*flagDef {
 			help: "Longest line of a scrape; a longer one fails it."},
 		{name: "promscrape.maxBatchMemory", family: ofScraper, group: group, arg: "size", value: sizeValue{&s.MaxBatchBytes, 128 << 10},
 			help: "Memory for the samples of one scrape until it is complete, 12 bytes for most; what exceeds it waits in a temporary file in -remoteWrite.tmpDataPath."},
+		{name: "promscrape.maxLabelMemory", family: ofScraper, group: group, arg: "size", value: sizeValue{&s.MaxLabelBytes, 0},
+			help: "Memory for the dictionary of all labels. 0 means half of what the process may use, and no bound where that has none. Series whose labels do not fit cost more, and from some number on the scrape fails."},
 		{name: "promscrape.fileSDCheckInterval", family: ofVMAgent, group: group, arg: "duration", value: durationValue{&s.FileCheckInterval},
 			help: "How often the files of file_sd_configs are checked, beside being watched; for those without refresh_interval."},
 		{name: "promscrape.cluster.name", family: ofVMAgent, group: group, arg: "name", value: stringValue{&s.ClusterName},
@@ -256,7 +258,7 @@ func processFlags(s *Settings, l *lists) []*flagDef {
 			help:  "As -loggerFormat: logfmt or json."},
 
 		{name: "memory.limit", family: ofScraper, group: "Memory", arg: "size", demo: true, value: sizeValue{&s.MemoryLimitBytes, 0},
-			help: "Memory that the process may use. 0 means GOMEMLIMIT or the container's limit, the smaller of the two; a larger value than those has no effect."},
+			help: "Memory that the process may use, all in all. GOMEMLIMIT and the container's limit count as well: the smallest of the three holds. 0 means the smaller of the other two."},
 		{name: "maxProcs", family: ofScraper, group: "Memory", arg: "number", demo: true, value: intValue{&s.MaxProcs, 0},
 			help: "Most CPUs to use at a time: each has caches that cost memory. 0 means all."},
 

@@ -1,0 +1,141 @@
+package main
+
+import (
+	"errors"
+	"log/slog"
+	"math"
+	"runtime/debug"
+
+	cgroup "github.com/KimMachineGun/automemlimit/memlimit"
+
+	"scraper/memlimit"
+	"scraper/remotewrite"
+	"scraper/web"
+)
+
+// Where a budget may come from.
+const (
+	fromFlag      = "-memory.limit"
+	fromVariable  = "GOMEMLIMIT"
+	fromContainer = "the container's limit"
+)
+
+const (
+	// labelShare is the part of the budget, without the reserve, which the dictionary of labels may take unless
+	// -promscrape.maxLabelMemory says otherwise. What is in the dictionary is there because series refer to it, and a
+	// series takes about as much in its table as the dictionary adds for it: up to 36 bytes and 43 at the most for what
+	// real exporters send. So a dictionary of more than half would leave no room for what it is there for.
+	labelShare = 0.5
+	// leastLabels is what the dictionary may take in the smallest budget: less would hold no target at all.
+	leastLabels = 2 << 20
+	// leastBudget is what an agent needs that does nothing. Below it there would be no level but the last.
+	leastBudget = 16 << 20
+)
+
+// memoryBudget finds out how much memory may be used, says so once, and warns where more was asked for.
+func memoryBudget(log *slog.Logger, flag, variable int64, container func() (uint64, error)) (budget memlimit.Limit, contained bool) {
+	if variable == math.MaxInt64 {
+		variable = 0
+	}
+	limit, err := container()
+	switch {
+	case errors.Is(err, cgroup.ErrNoLimit), errors.Is(err, cgroup.ErrNoCgroup), errors.Is(err, cgroup.ErrCgroupsNotSupported):
+		limit = 0
+	case err != nil:
+		log.Warn("the container's memory limit could not be read: set -memory.limit if there is one", "err", err)
+		limit = 0
+	}
+	limit = min(limit, math.MaxInt64)
+	budget, larger := memlimit.Smallest(memlimit.Limit{Source: fromFlag, Bytes: flag},
+		memlimit.Limit{Source: fromVariable, Bytes: variable}, memlimit.Limit{Source: fromContainer, Bytes: int64(limit)})
+	for _, l := range larger {
+		if l.Source != fromContainer {
+			log.Warn("more memory was asked for than there is", "by", l.Source, "asked_bytes", l.Bytes, "budget_bytes", budget.Bytes)
+		}
+	}
+	switch {
+	case budget.Bytes == 0:
+		log.Info("memory is not limited", "would_limit", "-memory.limit, GOMEMLIMIT or the container's limit")
+	case budget.Bytes < leastBudget:
+		log.Warn("memory budget is less than an idle agent needs", "budget_bytes", budget.Bytes, "source", budget.Source, "least_bytes", leastBudget)
+	default:
+		log.Info("memory budget", "budget_bytes", budget.Bytes, "source", budget.Source)
+	}
+	return budget, limit > 0
+}
+
+// setMemory makes the Keeper of the agent's memory, and sets the collector up.
+func (a *agent) setMemory() {
+	var contained bool
+	a.budget, contained = memoryBudget(a.log, a.s.MemoryLimitBytes, debug.SetMemoryLimit(-1), cgroup.FromCgroup)
+	a.keeper = memlimit.New(memlimit.Options{
+		Logger: a.log, Budget: a.budget.Bytes,
+		// Below the budget, and so below a GOMEMLIMIT which the user has set.
+		SetSoftLimit: func(bytes int64) { debug.SetMemoryLimit(bytes) },
+	})
+	if !contained {
+		return // the group is the whole machine's, or a session's: what it counts is not ours
+	}
+	var err error
+	if a.group, err = memlimit.FindCgroup(); err != nil {
+		a.log.Info("what the kernel holds for the container is not counted", "err", err)
+	}
+}
+
+// labelBytes is the bound of the dictionary of labels; 0 is none.
+func labelBytes(flag, budget int64) int64 {
+	if flag > 0 || budget == 0 {
+		return flag
+	}
+	return max(leastLabels, int64(labelShare*float64(budget-memlimit.Reserve(budget))))
+}
+
+// openAccounts opens the accounts of all who hold memory. What remote write holds beside them is buffers.
+func (a *agent) openAccounts() {
+	for _, x := range []memlimit.Account{
+		{Name: "buffers", Bytes: func() int64 { return poolBytes(a.pool) }, Release: a.pool.Shrink},
+		{Name: "queue", Bytes: func() int64 { return a.writer.Stats().QueueBytes }, Release: a.writer.Shrink},
+		{Name: "labels", Bytes: a.dict.Bytes, Release: a.dict.Compact},
+		{Name: "series", Bytes: a.targets.Bytes},
+		{Name: "connections", Bytes: a.targets.ConnectionBytes, Release: a.targets.ReleaseConnections},
+	} {
+		a.keeper.Register(x)
+	}
+	if a.group != nil {
+		a.keeper.Register(memlimit.Account{Name: "kernel", Bytes: a.group.OffHeap, OffHeap: true})
+	}
+	dir := queueDir(a.s)
+	if dir == "" {
+		return
+	}
+	switch on, err := memlimit.OnTmpfs(dir); {
+	case err != nil:
+		a.log.Warn("it could not be told whether the queue is in memory", "err", err)
+	case on:
+		a.log.Warn("the queue's directory is in memory (tmpfs): what waits there counts towards the memory limit", "dir", dir)
+		a.keeper.Register(memlimit.Account{Name: "queue on tmpfs", Bytes: func() int64 { return diskBytes(a.writer.Status()) }, OffHeap: true})
+	}
+}
+
+func diskBytes(all []remotewrite.DestinationStatus) (n int64) {
+	for _, d := range all {
+		n += d.DiskBytes
+	}
+	return n
+}
+
+// memory is what the pages show of the agent's memory.
+func (a *agent) memory() web.Memory {
+	m := web.Memory{Source: a.budget.Source, History: a.keeper.History(), Buffers: a.pool.Stats(), Labels: a.dict.Stats()}
+	var err error
+	if m.Breakdown, err = a.keeper.Breakdown(); err != nil {
+		m.Unknown = err.Error()
+	}
+	m.Report = a.keeper.Report()
+	if a.group != nil {
+		if u, err := a.group.Usage(); err == nil {
+			m.Group = &u
+		}
+	}
+	return m
+}

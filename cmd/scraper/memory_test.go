@@ -1,0 +1,68 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"log/slog"
+	"math"
+	"strings"
+	"testing"
+
+	cgroup "github.com/KimMachineGun/automemlimit/memlimit"
+
+	"scraper/memlimit"
+)
+
+// TestMemoryBudget pins which limit counts, that it is said once and from where, and that who asked for more is told.
+func TestMemoryBudget(t *testing.T) {
+	const mib = 1 << 20
+	none := func() (uint64, error) { return 0, cgroup.ErrNoLimit }
+	of := func(n uint64) func() (uint64, error) { return func() (uint64, error) { return n, nil } }
+	for _, c := range []struct {
+		name           string
+		flag, variable int64
+		container      func() (uint64, error)
+		want           memlimit.Limit
+		contained      bool
+		says, warns    string // in the log; no warning: none at all
+	}{
+		{"nothing", 0, math.MaxInt64, none, memlimit.Limit{}, false, "memory is not limited", ""},
+		{"outside of a container", 0, math.MaxInt64, func() (uint64, error) { return 0, cgroup.ErrNoCgroup }, memlimit.Limit{}, false, "memory is not limited", ""},
+		{"another system", 0, math.MaxInt64, func() (uint64, error) { return 0, cgroup.ErrCgroupsNotSupported }, memlimit.Limit{}, false, "memory is not limited", ""},
+		{"flag", 64 * mib, math.MaxInt64, none, memlimit.Limit{Source: fromFlag, Bytes: 64 * mib}, false, "budget_bytes=67108864 source=-memory.limit", ""},
+		{"variable", 0, 64 * mib, none, memlimit.Limit{Source: fromVariable, Bytes: 64 * mib}, false, "source=GOMEMLIMIT", ""},
+		{"container", 0, math.MaxInt64, of(64 * mib), memlimit.Limit{Source: fromContainer, Bytes: 64 * mib}, true, `source="the container's limit"`, ""},
+		{"flag below the container", 32 * mib, math.MaxInt64, of(64 * mib), memlimit.Limit{Source: fromFlag, Bytes: 32 * mib}, true, "source=-memory.limit", ""},
+		{"flag above the container", 128 * mib, math.MaxInt64, of(64 * mib), memlimit.Limit{Source: fromContainer, Bytes: 64 * mib}, true, "container", "by=-memory.limit asked_bytes=134217728 budget_bytes=67108864"},
+		{"variable above the container", 0, 128 * mib, of(64 * mib), memlimit.Limit{Source: fromContainer, Bytes: 64 * mib}, true, "container", "by=GOMEMLIMIT asked_bytes=134217728"},
+		{"container without an end", 0, math.MaxInt64, of(math.MaxUint64), memlimit.Limit{Source: fromContainer, Bytes: math.MaxInt64}, true, "container", ""},
+		{"unreadable", 64 * mib, math.MaxInt64, func() (uint64, error) { return 0, errors.New("broken") }, memlimit.Limit{Source: fromFlag, Bytes: 64 * mib}, false, "source=-memory.limit", "err=broken"},
+		{"too small", 1024, math.MaxInt64, none, memlimit.Limit{Source: fromFlag, Bytes: 1024}, false, "", "less than an idle agent needs"},
+	} {
+		var log bytes.Buffer
+		got, contained := memoryBudget(slog.New(slog.NewTextHandler(&log, nil)), c.flag, c.variable, c.container)
+		if got != c.want || contained != c.contained {
+			t.Errorf("%s: budget %v, contained %v, want %v, %v", c.name, got, contained, c.want, c.contained)
+		}
+		warned := strings.Contains(log.String(), "level=WARN")
+		if !strings.Contains(log.String(), c.says) || warned != (c.warns != "") || !strings.Contains(log.String(), c.warns) {
+			t.Errorf("%s: log\n%swant %q and the warning %q", c.name, log.String(), c.says, c.warns)
+		}
+	}
+}
+
+// TestLabelBytes pins the bound of the dictionary: what the flag says, else half of the budget, else none.
+func TestLabelBytes(t *testing.T) {
+	const mib = 1 << 20
+	for _, c := range []struct{ flag, budget, want int64 }{
+		{0, 0, 0},
+		{5, 0, 5},
+		{5, 64 * mib, 5},
+		{0, 64 * mib, 28 * mib},
+		{0, 1024, 2 * mib},
+	} {
+		if got := labelBytes(c.flag, c.budget); got != c.want {
+			t.Errorf("labelBytes(%d, %d) = %d, want %d", c.flag, c.budget, got, c.want)
+		}
+	}
+}
