@@ -14,6 +14,7 @@ type flags struct {
 	agents    string
 	peers     list
 	ours      string
+	bodies    string
 	length    length
 	floor     bool
 	raw       string
@@ -37,6 +38,7 @@ func parseFlags(args []string) (flags, error) {
 	set.StringVar(&f.agents, "agents", "ours,vmagent,prometheus", "agents, joined by commas: ours, ours-prometheus, names of peers")
 	set.Var(&f.peers, "peer", "another agent, name=path; its name begins with vmagent or prometheus (may be given several times)")
 	set.StringVar(&f.ours, "ours", "", "our agent's program (default: built from this tree)")
+	set.StringVar(&f.bodies, "bodies", "", "directory with captured bodies of real programs (*.txt), which the node's pods and node_exporter serve; empty: bodies in their likeness")
 	quick := set.Bool("quick", false, "the shortest windows which still tell something")
 	long := set.Bool("long", false, "long windows, twenty minutes for a node")
 	short := set.Bool("short", false, "short windows, two minutes for a node (the default)")

@@ -25,6 +25,7 @@ import (
 	"time"
 
 	"scraper/bench/agent"
+	"scraper/bench/body"
 	"scraper/bench/proc"
 	"scraper/bench/report"
 )
@@ -88,6 +89,11 @@ func run(ctx context.Context, args []string) error {
 	}
 	b := &bench{out: os.Stdout, length: f.length, tmp: tmp, launcher: agent.Launcher{Path: self, Flag: joinFlag}}
 	b.probeCgroup()
+	if f.bodies != "" {
+		if b.bodies, err = body.ReadCaptured(f.bodies); err != nil {
+			return err
+		}
+	}
 
 	about := report.Run{Machine: proc.Machine(), Started: started, Command: "bench " + strings.Join(args, " "), Note: f.note, Windows: f.length.String()}
 	for _, a := range agents {

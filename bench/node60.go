@@ -84,7 +84,7 @@ func buildNode(ctx context.Context, m *measurement, rules relabeling) (*node, er
 	for i, role := range []string{roleKubelet, roleCAdvisor, roleProbes} {
 		m.config.Jobs = append(m.config.Jobs, n.job(role, role, rules, kubelet[i:i+1], nil))
 	}
-	exporter := secure("", body.NewNodeExporter(2500), 15*second)
+	exporter := secure("", either(m.bodies.Text("node_exporter", 0, 2500), body.NewNodeExporter(2500)), 15*second)
 	if err := m.farm.Add(ctx, exporter); err != nil {
 		return nil, err
 	}
@@ -92,7 +92,9 @@ func buildNode(ctx context.Context, m *measurement, rules relabeling) (*node, er
 
 	infra := n.job("infrastructure", rolePod, rules, nil, nil)
 	for i := range 7 {
-		t := &farm.Target{Source: body.NewInfrastructure(i, 642+i/4*2), Gzip: true, Chunked: true, Period: every}
+		series := 642 + i/4*2
+		source := either(m.bodies.Text("", i, series), body.NewInfrastructure(i, series))
+		t := &farm.Target{Source: source, Gzip: true, Chunked: true, Period: every}
 		if err := m.farm.Add(ctx, t); err != nil {
 			return nil, err
 		}
@@ -130,9 +132,21 @@ func newPod(number int) body.Pod {
 		Container: "server", Image: fmt.Sprintf("registry.example/shop/server-%d:1.2.3", number%20), Number: number}
 }
 
+// either is the captured text if there is one, else the one in its likeness.
+func either(captured, made *body.Text) *body.Text {
+	if captured != nil {
+		return captured
+	}
+	return made
+}
+
 // addApplication starts a pod's target. A third of them speaks OpenMetrics with agents that can.
 func (n *node) addApplication(ctx context.Context, app *application) error {
-	t := &farm.Target{Source: body.NewApplication(app.number, app.series, false), Gzip: true, Chunked: true, Period: app.period}
+	source := body.NewApplication(app.number, app.series, false)
+	if app.series > 400 && app.number%3 != 0 {
+		source = either(n.m.bodies.Text("", app.number, app.series), source)
+	}
+	t := &farm.Target{Source: source, Gzip: true, Chunked: true, Period: app.period}
 	if app.number%3 == 0 {
 		t.OpenMetrics = body.NewApplication(app.number, app.series, true)
 	}

@@ -24,13 +24,13 @@ import (
 )
 
 // newNode builds the load of a node, without an agent.
-func newNode(t *testing.T, rules relabeling) (*measurement, *node, *sink.Certificate) {
+func newNode(t *testing.T, rules relabeling, bodies *body.Captured) (*measurement, *node, *sink.Certificate) {
 	t.Helper()
 	cert, err := sink.NewCertificate()
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := &measurement{token: "secret", samples: &sampler{}, config: agent.Config{Dir: t.TempDir()}}
+	m := &measurement{token: "secret", samples: &sampler{}, bodies: bodies, config: agent.Config{Dir: t.TempDir()}}
 	m.farm = farm.New(farm.Options{TLS: cert.Config(), Token: m.token})
 	t.Cleanup(m.farm.Close)
 	n, err := buildNode(t.Context(), m, rules)
@@ -42,7 +42,18 @@ func newNode(t *testing.T, rules relabeling) (*measurement, *node, *sink.Certifi
 
 // The numbers of a node: what there is of each kind, how often, and how much that is in all.
 func TestNodeLoad(t *testing.T) {
-	m, _, cert := newNode(t, relabelA)
+	t.Run("made", func(t *testing.T) { testNodeLoad(t, nil) })
+	t.Run("captured", func(t *testing.T) {
+		bodies, err := body.ReadCaptured("../../shared/corpus")
+		if err != nil {
+			t.Skip("there are no captured bodies beside the project")
+		}
+		testNodeLoad(t, bodies)
+	})
+}
+
+func testNodeLoad(t *testing.T, bodies *body.Captured) {
+	m, _, cert := newNode(t, relabelA, bodies)
 	type kind struct {
 		path, period string
 		tls          bool
@@ -154,7 +165,7 @@ func fetch(t *testing.T, client *http.Client, url, token string) (status, zipped
 // Bodies of pods have the same metrics, but not the same series once their targets' labels are there, and no two targets
 // have the same labels.
 func TestNodeLabelsDiffer(t *testing.T) {
-	m, _, _ := newNode(t, relabelA)
+	m, _, _ := newNode(t, relabelA, nil)
 	seen := make(map[string]bool)
 	for _, job := range m.config.Jobs {
 		if secure := job.Name == roleKubelet || job.Name == roleCAdvisor || job.Name == roleProbes; secure != job.HonorLabels || !job.HonorTimes {
@@ -240,7 +251,7 @@ func TestRelabelings(t *testing.T) {
 // What happens on a node in ten minutes: four short jobs a minute which live for 20 s, two restarts whose old container is
 // still shown, and one deployment, of which agents are told.
 func TestNodeChurn(t *testing.T) {
-	m, n, _ := newNode(t, relabelA)
+	m, n, _ := newNode(t, relabelA, nil)
 	ctx, cancel := context.WithCancel(t.Context())
 	watched := func() string {
 		var all []byte

@@ -28,6 +28,7 @@ type bench struct {
 	tmp      string
 	launcher agent.Launcher
 	cgroups  bool // control groups can be made
+	bodies   *body.Captured
 	seq      int
 }
 
@@ -53,6 +54,7 @@ type measurement struct {
 	group    *proc.Cgroup // nil: there is none
 	process  *agent.Process
 	token    string
+	bodies   *body.Captured // nil: there are none
 	length   length
 	warm     time.Duration
 	window   time.Duration
@@ -75,7 +77,7 @@ const grace = 10 * time.Second
 // measure runs one agent in one scenario. The result holds what is known even if there is an error.
 func (b *bench) measure(ctx context.Context, s *scenario, a *agent.Agent) (res report.Result, err error) {
 	span := s.span(b.length)
-	m := &measurement{scenario: s, agent: a, launcher: b.launcher, length: b.length, warm: span.warm, window: span.window}
+	m := &measurement{scenario: s, agent: a, launcher: b.launcher, length: b.length, bodies: b.bodies, warm: span.warm, window: span.window}
 	m.res = report.Result{Scenario: s.name, Agent: a.Name, Version: a.Version, Windows: b.length.String(), WindowSeconds: m.window.Seconds(), LoadBefore: proc.LoadAverage()}
 	defer func() { res = m.res }()
 	if s.memory > 0 && !b.cgroups {
@@ -262,6 +264,11 @@ func (m *measurement) run(ctx context.Context) error {
 	m.farm.Hold()
 	m.finish(ctx)
 	m.res.StopSeconds = m.process.Stop(grace).Seconds()
+	if m.group != nil {
+		if n, err := m.group.Killed(); err == nil && n > 0 {
+			m.noteNumber("killed", n, "times killed for want of memory")
+		}
+	}
 	if n := m.sink.Counts().Refused; n > 0 {
 		m.noteNumber("refused", int64(n), "pushes refused")
 	}

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"strconv"
 	"strings"
 	"time"
@@ -111,7 +112,7 @@ func Machine() string {
 	if info, err := os.ReadFile("/proc/meminfo"); err == nil {
 		_, _ = fmt.Sscanf(string(info), "MemTotal: %d kB", &total)
 	}
-	return fmt.Sprintf("%s, %.0f GiB, Linux %s", model, float64(total)/(1<<20), strings.TrimSpace(string(kernel)))
+	return fmt.Sprintf("%d × %s, %.0f GiB, Linux %s", runtime.NumCPU(), model, float64(total)/(1<<20), strings.TrimSpace(string(kernel)))
 }
 
 // LoadAverage is the machine's, of the last minute.

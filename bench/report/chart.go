@@ -23,7 +23,7 @@ const (
 func chartsOf(scenario string, results []Result, dir string) (names []string, err error) {
 	var agents []string
 	var cpu, millicores, memory []float64
-	for _, r := range results {
+	for _, r := range slices.Backward(results) { // the first one's bar is the lowest
 		if r.Error != "" {
 			continue
 		}

@@ -130,12 +130,29 @@ func Write(name string, set Set) error {
 		for _, f := range files {
 			fmt.Fprintf(&b, "\n![%s](charts/%s)\n", strings.TrimSuffix(f, ".svg"), f)
 		}
+		if courses[s.Name] {
+			b.WriteString(events(results[0]))
+		}
 	}
 	b.WriteString(legend)
 	if err := os.WriteFile(name, []byte(b.String()), 0o644); err != nil {
 		return fmt.Errorf("write the results: %w", err)
 	}
 	return nil
+}
+
+// events tells what happened in the course of a result, at about the same time with all agents.
+func events(r Result) string {
+	var all []string
+	for _, m := range r.Marks {
+		if m.Text != "" {
+			all = append(all, fmt.Sprintf("%s after %.0f s", m.Text, m.Second))
+		}
+	}
+	if len(all) == 0 {
+		return ""
+	}
+	return "\nIn its course: " + strings.Join(all, "; ") + ".\n"
 }
 
 // versions are those that an agent's results were measured with: more than one where measuring was taken up again later.

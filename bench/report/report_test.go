@@ -62,6 +62,7 @@ func set() Set {
 	result := func(scenario, agent string, cpu float64) Result {
 		r := Result{Scenario: scenario, Agent: agent, WindowSeconds: 40, CPUPerMillion: cpu, Millicores: cpu * 40, Samples: 1_600_000,
 			AnonAvg: 40 << 20, AnonPeak: 50 << 20, Checked: true}
+		r.Marks = []Mark{{Second: 10}, {Second: 12.2, Text: "it bursts"}}
 		for i := range 50 {
 			r.Timeline = append(r.Timeline, Point{Second: i, Anon: int64(i) << 20})
 		}
@@ -82,7 +83,7 @@ func TestWrite(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"## steady", "| ours | 1.00 |", "it ended", "`-b\\|c`", "charts/burst-course.svg", "bench -short", "a machine", "busy"} {
+	for _, want := range []string{"## steady", "| ours | 1.00 |", "it ended", "`-b\\|c`", "charts/burst-course.svg", "bench -short", "a machine", "busy", "it bursts after 12 s"} {
 		if !strings.Contains(string(page), want) {
 			t.Errorf("the page does not have %q:\n%s", want, page)
 		}
