@@ -25,6 +25,8 @@ type Options struct {
 	HostSeed string
 	// UserAgent of the requests, "scraper" by default.
 	UserAgent string
+	// Metadata says that TYPE, HELP and UNIT are kept and sent, too.
+	Metadata bool
 	// MaxScrapeBytes is the limit of a decompressed body for jobs without one of their own, 1 GiB by default.
 	MaxScrapeBytes int64
 	// MaxLineBytes is the longest line of a body, 1 MiB by default.

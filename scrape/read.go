@@ -39,6 +39,9 @@ type reading struct {
 	tab   *table
 	b     *batch.Batch
 	learn *learner
+	// families takes metadata; nil if nobody wants them.
+	families *families
+	family   *familyText
 
 	honorTime   bool
 	sampleLimit int // math.MaxInt for none
@@ -58,6 +61,9 @@ const specialFlags = entryDropped | entryAlias | entryTimed | entryOwnTime | ent
 // body reads the body to its end. Any error means that nothing of it may be sent.
 func (r *reading) body() error {
 	for {
+		if f := r.families; f != nil && f.pending && r.p.Peek(1) != nil { // samples follow
+			f.flush(r.family, r.b)
+		}
 		if err := r.expected(); err != nil {
 			return r.at(err)
 		}
@@ -150,12 +156,20 @@ func (r *reading) parsed() (done bool, err error) {
 	case streamparse.KindNone:
 		n, _ := p.Bad()
 		r.Bad += n
+		if f := r.families; f != nil && f.pending {
+			f.flush(r.family, r.b)
+		}
 		if r.over {
 			return true, r.refused()
 		}
 		return true, nil
-	case streamparse.KindType:
-		r.learn.typ = p.Type()
+	case streamparse.KindType, streamparse.KindHelp, streamparse.KindUnit:
+		if kind == streamparse.KindType {
+			r.learn.typ = p.Type()
+		}
+		if r.families != nil && !r.over {
+			r.families.line(kind, p, r.family, r.b)
+		}
 	case streamparse.KindSample:
 		series := p.Series()
 		if r.missed > 0 && len(series) == r.missed && p.Line() == line+1 { // looked up a moment ago, and no line was skipped

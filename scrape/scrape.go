@@ -46,6 +46,7 @@ type worker struct {
 	parser *streamparse.Parser
 	batch  *batch.Batch
 	learn  learner
+	family familyText
 }
 
 // outcome is what one scrape came to.
@@ -124,6 +125,7 @@ func (m *Manager) parseAndCommit(ctx context.Context, t *target, st *jobState, r
 	b.Slot, b.Sets = t.slot, t.table.sets
 	b.TimestampMillis = t.timestamp(due, start, interval)
 	t.table.begin()
+	t.families.begin(m.opts.Dict, b.TimestampMillis)
 	if err == nil {
 		out.counts, out.bodyBytes, err = m.readBody(ctx, t, st, rq, resp, w, start, held)
 		if cause := context.Cause(ctx); err != nil && cause != nil {
@@ -133,6 +135,7 @@ func (m *Manager) parseAndCommit(ctx context.Context, t *target, st *jobState, r
 	out.err = err
 	if errors.Is(err, errRemoved) || errors.Is(err, errStopping) {
 		t.table.abort()
+		t.families.abort()
 		return out
 	}
 	track := st.cfg.TrackTimestampsStaleness
@@ -145,6 +148,9 @@ func (m *Manager) parseAndCommit(ctx context.Context, t *target, st *jobState, r
 	m.commit(t, st, b)
 	if err == nil {
 		t.table.commit(b)
+		t.mu.Lock()
+		t.families.commit(b.TimestampMillis)
+		t.mu.Unlock()
 		t.failures = 0
 	}
 	m.metrics.count(&out.counts)
@@ -168,6 +174,7 @@ func (m *Manager) fail(t *target, out *outcome, b *batch.Batch, track bool) {
 	b.Reset()
 	b.Sets = sets
 	t.table.abort()
+	t.families.abort()
 	out.Markers = t.table.markAll(b, track)
 	if !isOfBody(out.err) {
 		out.bodyBytes = 0
@@ -228,6 +235,9 @@ func (m *Manager) readBody(ctx context.Context, t *target, st *jobState, rq *req
 	r := reading{
 		p: w.parser, tab: t.table, b: w.batch, learn: l, honorTime: job.HonorTimestamps, sampleLimit: noLimit, now: start,
 	}
+	if m.opts.Metadata {
+		r.families, r.family = &t.families, &w.family
+	}
 	if job.SampleLimit > 0 {
 		r.sampleLimit = job.SampleLimit
 	}
@@ -271,7 +281,7 @@ func (m *Manager) recovered(t *target, st *jobState, out *outcome) {
 	m.metrics.panics.Inc()
 	m.log.Error("scrape panicked; please report this", "job", st.cfg.Name, "target", shownURL(t.spec.url), "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
 	out.err = fmt.Errorf("scrape panicked: %v", p)
-	t.table, t.auto = nil, automatic{} // what it held of the dictionary is lost with it
+	t.table, t.auto, t.families = nil, automatic{}, families{} // what it held of the dictionary is lost with it
 }
 
 // finished keeps the outcome for the pages, the metrics and the log.
@@ -287,6 +297,9 @@ func (m *Manager) finished(t *target, st *jobState, out *outcome, start time.Tim
 		result = "down"
 		if t.failures++; t.failures >= keepFailed && t.table != nil && t.table.marked && t.table.entries.Len() > 0 {
 			t.table.forget()
+			t.mu.Lock()
+			t.families.release()
+			t.mu.Unlock()
 		}
 	}
 	m.metrics.scrapes.WithLabelValues(result).Inc()
@@ -301,7 +314,7 @@ func (m *Manager) finished(t *target, st *jobState, out *outcome, start time.Tim
 	former := r.memory
 	r.series, r.memory = 0, 0
 	if t.table != nil {
-		r.series, r.memory = t.table.series()-len(t.auto.sets), t.table.bytes()
+		r.series, r.memory = t.table.series()-len(t.auto.sets), t.table.bytes()+t.families.bytes()
 	}
 	m.tableBytes.Add(r.memory - former)
 	if t.table != nil && t.table.released > 0 {
@@ -348,6 +361,7 @@ func (m *Manager) putWorker(w *worker) {
 	w.parser.Close()
 	w.batch.Reset()
 	w.learn.forget()
+	w.family.forget()
 	select {
 	case m.idle <- w:
 	default:

@@ -44,6 +44,7 @@ type target struct {
 	// The running scrape's, or that of whoever removed the target.
 	table       *table
 	auto        automatic
+	families    families // what list returns is guarded by mu
 	sampleRules int
 	external    int
 	lastMillis  int64 // the last timestamp that was sent
@@ -151,6 +152,9 @@ func (t *target) release() {
 		t.table.release()
 		t.table = nil
 	}
+	t.mu.Lock()
+	t.families.release()
+	t.mu.Unlock()
 	t.auto = automatic{}
 }
 

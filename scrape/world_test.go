@@ -270,7 +270,9 @@ func (s sample) String() string {
 type recorder struct {
 	mu      sync.Mutex
 	samples []sample
-	commits int
+	// families are rows of metadata as text, each with the name of the sample which follows.
+	families []string
+	commits  int
 	// before is called with each batch, if set.
 	before func(*batch.Batch)
 	// panicAt is a slot whose batches make it panic.
@@ -290,7 +292,13 @@ func (r *recorder) Commit(b *batch.Batch) (d batch.Dropped) {
 	dict := b.Sets.Dict()
 	var refs []labelcompress.Ref
 	var wire []byte
+	family := ""
 	for c := b.Cursor(); c.Next(); {
+		if c.Kind == batch.KindMetadata {
+			m := c.Metadata()
+			family = fmt.Sprintf("%s %s %q %q", m.Family, metadataTypes[m.Type], m.Unit, m.Help)
+			continue
+		}
 		s := sample{value: c.Value, ts: c.TimestampMillis, timed: c.Timed, slot: b.Slot, commit: r.commits}
 		if s.inline = c.Labels != nil; s.inline {
 			wire = c.Labels
@@ -319,6 +327,10 @@ func (r *recorder) Commit(b *batch.Batch) (d batch.Dropped) {
 			all = append(all, l)
 		}
 		s.name, s.full = metric+braces(short), metric+braces(all)
+		if family != "" {
+			r.families = append(r.families, family+" before "+metric)
+			family = ""
+		}
 		r.samples = append(r.samples, s)
 	}
 	return d
@@ -338,6 +350,15 @@ func (r *recorder) take() []sample {
 	s := r.samples
 	r.samples = nil
 	return s
+}
+
+// takeFamilies returns the metadata since the last call.
+func (r *recorder) takeFamilies() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	f := r.families
+	r.families = nil
+	return f
 }
 
 // own returns samples as text, sorted, without those of automatic series.
