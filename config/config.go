@@ -132,4 +132,5 @@ type QueueConfig struct {
 	MaxShards         int
 	MinShards         int
 	RetryOnHTTP429    *bool
+	SampleAgeLimit    time.Duration
 }

@@ -87,7 +87,8 @@ func (d *decoder) queueConfig(v value) QueueConfig {
 		"max_shards":           func(v value) { q.MaxShards, shards = d.integer(v, 1), v },
 		"min_shards":           func(v value) { q.MinShards, shards = d.integer(v, 1), v },
 		"retry_on_http_429":    func(v value) { b := d.boolean(v); q.RetryOnHTTP429 = &b },
-	}, peerKeys{"sample_age_limit": {"0", "0s"}})
+		"sample_age_limit":     func(v value) { q.SampleAgeLimit = d.duration(v) },
+	}, nil)
 	if q.MaxShards > 0 && q.MinShards > q.MaxShards {
 		d.errorf(shards, "min_shards is %d and max_shards is %d, which is less", q.MinShards, q.MaxShards)
 	}

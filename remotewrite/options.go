@@ -148,6 +148,7 @@ func FromConfig(rw *config.RemoteWrite) Destination {
 		Timeout:         rw.Timeout,
 		RetryMin:        rw.Queue.MinBackoff,
 		RetryMax:        rw.Queue.MaxBackoff,
+		MaxBlockAge:     rw.Queue.SampleAgeLimit,
 		MinSenders:      rw.Queue.MinShards,
 		MaxSenders:      rw.Queue.MaxShards,
 		Relabel:         rw.Relabel,

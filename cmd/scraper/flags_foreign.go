@@ -119,19 +119,11 @@ func foreignGroups() []foreignGroup {
 			"maxIngestionRate=0", "maxLabelNameLen=0", "maxLabelValueLen=0", "maxLabelsPerTimeseries=0",
 			"promscrape.noStaleMarkers?", "promscrape.seriesLimitPerTarget=0", "remoteWrite.maxDailySeries=0",
 			"remoteWrite.maxHourlySeries=0", "remoteWrite.mdx.enable?", "mdx.label", "remoteWrite.obfuscateLabels",
-			"remoteWrite.rateLimit=0", "remoteWrite.relabelDebug?", "remoteWrite.roundDigits=100",
+			"remoteWrite.relabelDebug?", "remoteWrite.roundDigits=100",
 			"remoteWrite.significantFigures=0", "remoteWrite.urlRelabelDebug?", "usePromCompatibleNaming?",
 		}},
-		{family: ofVMAgent, refused: true, why: "series would lack its labels: use external_labels in the configuration's global section", flags: []string{
-			"remoteWrite.label",
-		}},
-		{family: ofVMAgent, refused: true, why: "series would be sent without its rules: use write_relabel_configs in a remote_write section of the configuration", flags: []string{
-			"remoteWrite.relabelConfig", "remoteWrite.urlRelabelConfig",
-		}},
-		{family: ofVMAgent, refused: true, why: "requests would be sent without it: use a remote_write section of the configuration, which has all of Prometheus' HTTP settings", flags: []string{
-			"remoteWrite.aws.useSigv4?", "remoteWrite.oauth2.clientID", "remoteWrite.oauth2.clientSecret",
-			"remoteWrite.oauth2.clientSecretFile", "remoteWrite.oauth2.endpointParams", "remoteWrite.oauth2.scopes",
-			"remoteWrite.oauth2.tokenUrl", "remoteWrite.proxyURL",
+		{family: ofVMAgent, refused: true, why: "requests are not signed for AWS: send through a signing proxy (aws-sigv4-proxy) on this host", flags: []string{
+			"remoteWrite.aws.useSigv4?",
 		}},
 		{family: ofVMAgent, why: "it says something only together with -remoteWrite.aws.useSigv4", flags: []string{
 			"remoteWrite.aws.accessKey", "remoteWrite.aws.ec2Endpoint", "remoteWrite.aws.region", "remoteWrite.aws.roleARN",
@@ -161,7 +153,6 @@ func foreignGroups() []foreignGroup {
 			"remoteWrite.maxMetadataPerBlock", "remoteWrite.vmProtoCompressLevel", "sortLabels?",
 		}},
 		{family: ofVMAgent, why: "-remoteWrite.sendTimeout covers the handshake", flags: []string{"remoteWrite.tlsHandshakeTimeout"}},
-		{family: ofVMAgent, why: "URLs of receivers are never shown", flags: []string{"remoteWrite.showURL?"}},
 
 		// Prometheus
 

@@ -1,9 +1,16 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
+
+	commoncfg "github.com/prometheus/common/config"
+
+	"scraper/relabel"
+	"scraper/remotewrite"
 )
 
 // remoteWrite puts each -remoteWrite.url together with its items of the other flags.
@@ -18,6 +25,20 @@ func (p *parser) remoteWrite() error {
 		p.s.MaxDiskBytes = l.maxDisk.sizeAt(0)
 	}
 	p.s.MemoryQueue = len(l.noDiskQueue.items) == 1 && l.noDiskQueue.boolAt(0)
+	if len(l.onRefused.items) == 1 {
+		p.s.OnRefused = onRefused(l.onRefused.at(0))
+	}
+	if len(l.onAuthError.items) == 1 {
+		p.s.OnAuthError = onAuthError(l.onAuthError.at(0))
+	}
+	for _, item := range l.labels.items {
+		if name, value, ok := strings.Cut(item, "="); ok {
+			p.s.Labels = append(p.s.Labels, relabel.Label{Name: name, Value: value})
+		}
+	}
+	if n, urls := len(l.urlRelabel.items), len(l.url.items); n > urls {
+		return usagef("-remoteWrite.urlRelabelConfig is given %d times for %d -remoteWrite.url", n, urls)
+	}
 	seen := make(map[string]int)
 	for i, text := range l.url.items {
 		u := RemoteWriteURL{
@@ -37,6 +58,12 @@ func (p *parser) remoteWrite() error {
 			TLSInsecureSkipVerify: l.tlsInsecure.boolAt(i),
 			MaxDiskBytes:          l.maxDisk.sizeAt(i),
 			MemoryQueue:           l.noDiskQueue.boolAt(i),
+			RateLimit:             l.rateLimit.sizeAt(i),
+			OnRefused:             onRefused(l.onRefused.at(i)),
+			OnAuthError:           onAuthError(l.onAuthError.at(i)),
+		}
+		if i < len(l.urlRelabel.items) {
+			u.RelabelFile = l.urlRelabel.items[i]
 		}
 		n := i + 1 // how users count
 		if err := checkURL(text); err != "" {
@@ -52,6 +79,16 @@ func (p *parser) remoteWrite() error {
 		}
 		if err := u.secretsFromFiles(n); err != nil {
 			return err
+		}
+		if err := u.oauth2(l, i); err != nil {
+			return err
+		}
+		if text := l.proxyURL.at(i); text != "" {
+			proxy, err := url.Parse(text)
+			if err != nil || proxy.Host == "" || !slices.Contains([]string{"http", "https", "socks5", "socks5h"}, proxy.Scheme) {
+				return usagef("-remoteWrite.proxyURL for -remoteWrite.url number %d: want http://, https:// or socks5:// and a host", n)
+			}
+			u.ProxyURL = proxy
 		}
 		if err := u.check(n); err != nil {
 			return err
@@ -81,9 +118,62 @@ func (u *RemoteWriteURL) secretsFromFiles(n int) error {
 	return nil
 }
 
+// The words of flags, the default first.
+var (
+	onRefusedWords   = []string{"split", "drop"}
+	onAuthErrorWords = []string{"retry", "drop"}
+)
+
+func onRefused(word string) remotewrite.RefusedPolicy {
+	if word == onRefusedWords[1] {
+		return remotewrite.DropRefused
+	}
+	return remotewrite.SplitRefused
+}
+
+func onAuthError(word string) remotewrite.AuthErrorPolicy {
+	if word == onAuthErrorWords[1] {
+		return remotewrite.DropOnAuthError
+	}
+	return remotewrite.RetryOnAuthError
+}
+
+// oauth2 takes what the flags say about OAuth2 for the i-th URL.
+func (u *RemoteWriteURL) oauth2(l *lists, i int) error {
+	o := commoncfg.OAuth2{
+		ClientID: l.oauthID.at(i), ClientSecret: commoncfg.Secret(l.oauthSecret.at(i)), ClientSecretFile: l.oauthSecretFile.at(i),
+		TokenURL: l.oauthURL.at(i),
+	}
+	params, scopes := l.oauthParams.at(i), l.oauthScopes.at(i)
+	secret := o.ClientSecret != "" || o.ClientSecretFile != ""
+	if o.ClientID == "" && !secret && o.TokenURL == "" && params == "" && scopes == "" {
+		return nil
+	}
+	where := fmt.Sprintf("for -remoteWrite.url number %d", i+1)
+	switch {
+	case o.ClientID == "" || !secret || o.TokenURL == "":
+		return usagef("-remoteWrite.oauth2 needs clientID, clientSecret or clientSecretFile, and tokenUrl, %s", where)
+	case o.ClientSecret != "" && o.ClientSecretFile != "":
+		return usagef("-remoteWrite.oauth2.clientSecret and -remoteWrite.oauth2.clientSecretFile are both given %s: give one of them", where)
+	}
+	if problem := checkURL(o.TokenURL); problem != "" {
+		return usagef("-remoteWrite.oauth2.tokenUrl %s: %s", where, problem)
+	}
+	if params != "" && json.Unmarshal([]byte(params), &o.EndpointParams) != nil {
+		return usagef(`-remoteWrite.oauth2.endpointParams %s: want a JSON object like {"name":"value"}`, where)
+	}
+	if scopes != "" {
+		o.Scopes = strings.Split(scopes, ";")
+	}
+	u.OAuth2 = &o
+	return nil
+}
+
 func (u *RemoteWriteURL) check(n int) error {
 	basic := u.Username != "" || u.Password != "" || u.PasswordFile != ""
 	switch {
+	case u.OAuth2 != nil && (basic || u.BearerToken != "" || u.BearerTokenFile != ""):
+		return usagef("-remoteWrite.oauth2 and another kind of authentication are both given for -remoteWrite.url number %d: give one of them", n)
 	case basic && u.Username == "":
 		return usagef("-remoteWrite.basicAuth.password needs -remoteWrite.basicAuth.username, for -remoteWrite.url number %d", n)
 	case basic && (u.BearerToken != "" || u.BearerTokenFile != ""):

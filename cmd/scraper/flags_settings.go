@@ -3,12 +3,17 @@ package main
 import (
 	"fmt"
 	"log/slog"
+	"net/url"
 	"os"
 	"strings"
 	"time"
 	"unicode"
 
+	commoncfg "github.com/prometheus/common/config"
+
 	"scraper/config"
+	"scraper/relabel"
+	"scraper/remotewrite"
 )
 
 // Settings is what the command line and the environment ask for, checked and with all defaults filled in, whichever
@@ -44,6 +49,13 @@ type Settings struct {
 	MemoryQueue        bool
 	MaxBlockAge        time.Duration
 	KeepDanglingQueues bool
+	// OnRefused and OnAuthError are for them, too.
+	OnRefused   remotewrite.RefusedPolicy
+	OnAuthError remotewrite.AuthErrorPolicy
+	// RelabelFile is for all destinations, "" if there is none; so are Labels, which are set last.
+	RelabelFile string
+	Labels      []relabel.Label
+	ShowURL     bool
 
 	FlushInterval   time.Duration
 	MaxBlockBytes   int64
@@ -82,6 +94,12 @@ type RemoteWriteURL struct {
 	TLSInsecureSkipVerify              bool
 	MaxDiskBytes                       int64 // 0: no bound
 	MemoryQueue                        bool  // nothing on disk
+	RateLimit                          int64 // bytes per second; 0: no limit
+	OnRefused                          remotewrite.RefusedPolicy
+	OnAuthError                        remotewrite.AuthErrorPolicy
+	RelabelFile                        string // "": no rules of its own
+	OAuth2                             *commoncfg.OAuth2
+	ProxyURL                           *url.URL
 }
 
 // Listen is one address to serve pages on. CertFile and KeyFile are set where that is done with TLS.

@@ -69,6 +69,10 @@ type lists struct {
 	tlsCA, tlsClientCert, tlsClientKey        list
 	tlsServerName, tlsInsecure                list
 	maxDisk, noDiskQueue                      list
+	onRefused, onAuthError, rateLimit         list
+	labels, urlRelabel, proxyURL              list
+	oauthID, oauthSecret, oauthSecretFile     list
+	oauthParams, oauthScopes, oauthURL        list
 	secretFlags, features                     list
 	logLevel, promLogLevel, format, logFormat string
 	configFile, promFile                      string
@@ -111,6 +115,10 @@ func newFlags(s *Settings, l *lists) []*flagDef {
 	l.tlsInsecure.check = checkBool
 	l.noDiskQueue.check = checkBool
 	l.maxDisk.check = checkSize
+	l.rateLimit.check = checkSize
+	l.onRefused.check = checkWord(onRefusedWords)
+	l.onAuthError.check = checkWord(onAuthErrorWords)
+	l.labels.check = checkLabel
 	var flags []*flagDef
 	flags = append(flags, scrapeFlags(s, l)...)
 	flags = append(flags, remoteWriteFlags(s, l)...)
@@ -171,6 +179,20 @@ func remoteWriteFlags(s *Settings, l *lists) []*flagDef {
 			help: "Largest request, before compression."},
 		{name: "remoteWrite.maxRowsPerBlock", family: ofVMAgent, group: group, arg: "number", value: intValue{&s.MaxRowsPerBlock, 1},
 			help: "Most samples in a request."},
+		{name: "remoteWrite.rateLimit", family: ofVMAgent, group: group, perURL: true, arg: "size", def: "0", value: &l.rateLimit,
+			help: "Most bytes per second to send, compressed. 0 means no limit."},
+		{name: "remoteWrite.relabelConfig", family: ofVMAgent, group: group, arg: "file", value: stringValue{&s.RelabelFile},
+			help: "File with relabeling rules for everything that is sent, read again with the configuration."},
+		{name: "remoteWrite.urlRelabelConfig", family: ofVMAgent, group: group, arg: "file", value: &l.urlRelabel,
+			help: "Files with relabeling rules for the corresponding -remoteWrite.url, after those of -remoteWrite.relabelConfig. A single one is for the first URL alone, an empty one means no rules."},
+		{name: "remoteWrite.label", family: ofVMAgent, group: group, arg: "name=value", value: &l.labels,
+			help: "Labels to add to everything that is sent, after relabeling, in place of what has the name already. May be a list."},
+		{name: "remoteWrite.onRefused", family: ofScraper, group: group, perURL: true, arg: "split|drop", def: onRefusedWords[0], value: &l.onRefused,
+			help: "What to do with a request that is answered by 400, 413 or 422: split halves it until the refused series stand alone, and drops those; drop drops it whole."},
+		{name: "remoteWrite.onAuthError", family: ofScraper, group: group, perURL: true, arg: "retry|drop", def: onAuthErrorWords[0], value: &l.onAuthError,
+			help: "What to do with a request that is answered by 401, 403 or 404."},
+		{name: "remoteWrite.showURL", family: ofVMAgent, group: group, value: boolValue{&s.ShowURL},
+			help: "Show URLs on pages, in logs and in metrics, without user, password and query, in place of their hosts alone."},
 		{name: "remoteWrite.sendTimeout", family: ofVMAgent, group: group, perURL: true, arg: "duration", def: formatDuration(sendTimeout), value: &l.sendTimeout,
 			help: "Timeout of one request."},
 		{name: "remoteWrite.retryMinInterval", family: ofVMAgent, group: group, perURL: true, arg: "duration", def: formatDuration(retryMin), value: &l.retryMin,
@@ -193,6 +215,20 @@ func remoteWriteFlags(s *Settings, l *lists) []*flagDef {
 			help: "Bearer token."},
 		{name: "remoteWrite.bearerTokenFile", family: ofVMAgent, group: group, perURL: true, arg: "file", value: &l.bearerTokenFile,
 			help: "File which holds the bearer token; read again when it changes."},
+		{name: "remoteWrite.oauth2.clientID", family: ofVMAgent, group: group, perURL: true, arg: "name", value: &l.oauthID,
+			help: "Client ID of OAuth2."},
+		{name: "remoteWrite.oauth2.clientSecret", family: ofVMAgent, group: group, perURL: true, arg: "secret", secret: true, value: &l.oauthSecret,
+			help: "Client secret of OAuth2."},
+		{name: "remoteWrite.oauth2.clientSecretFile", family: ofVMAgent, group: group, perURL: true, arg: "file", value: &l.oauthSecretFile,
+			help: "File which holds the client secret; read again when it changes."},
+		{name: "remoteWrite.oauth2.tokenUrl", family: ofVMAgent, group: group, perURL: true, arg: "URL", secret: true, value: &l.oauthURL,
+			help: "Where tokens are fetched."},
+		{name: "remoteWrite.oauth2.scopes", family: ofVMAgent, group: group, perURL: true, arg: "scopes", value: &l.oauthScopes,
+			help: "Scopes to ask for, joined by ';'."},
+		{name: "remoteWrite.oauth2.endpointParams", family: ofVMAgent, group: group, perURL: true, arg: "JSON", secret: true, value: &l.oauthParams,
+			help: "Parameters of the request for a token: '{\"name\":\"value\"}'."},
+		{name: "remoteWrite.proxyURL", family: ofVMAgent, group: group, perURL: true, arg: "URL", secret: true, value: &l.proxyURL,
+			help: "Proxy to send through: http://, https:// or socks5://."},
 		{name: "remoteWrite.tlsCAFile", family: ofVMAgent, group: group, perURL: true, arg: "file", value: &l.tlsCA,
 			help: "Certificates that servers are checked against, instead of the system's."},
 		{name: "remoteWrite.tlsCertFile", family: ofVMAgent, group: group, perURL: true, arg: "file", value: &l.tlsClientCert,

@@ -258,6 +258,16 @@ func TestUsageErrors(t *testing.T) {
 		{vm + "-remoteWrite.url=http://a -remoteWrite.bearerToken=geheim -remoteWrite.bearerTokenFile=f", "-remoteWrite.bearerToken and -remoteWrite.bearerTokenFile are both given"},
 		{vm + "-remoteWrite.url=http://a -remoteWrite.tlsCertFile=f", "-remoteWrite.tlsCertFile and -remoteWrite.tlsKeyFile need each other"},
 		{vm + "-remoteWrite.url=http://a -remoteWrite.retryMinInterval=2m", "-remoteWrite.retryMinInterval=2m is more than -remoteWrite.retryMaxInterval=1m"},
+		{vm + "-remoteWrite.url=http://a -remoteWrite.urlRelabelConfig=a,b", "-remoteWrite.urlRelabelConfig is given 2 times for 1 -remoteWrite.url"},
+		{vm + "-remoteWrite.label=x", `-remoteWrite.label="x": want name=value`},
+		{vm + "-remoteWrite.onRefused=never", `-remoteWrite.onRefused="never": want one of split, drop`},
+		{vm + "-remoteWrite.onAuthError=split", "want one of retry, drop"},
+		{vm + "-remoteWrite.rateLimit=fast", "want a number of bytes"},
+		{vm + "-remoteWrite.url=http://a -remoteWrite.proxyURL=ftp://u:geheim@p", "-remoteWrite.proxyURL for -remoteWrite.url number 1: want http://"},
+		{vm + "-remoteWrite.url=http://a -remoteWrite.oauth2.clientSecret=geheim", "-remoteWrite.oauth2 needs clientID"},
+		{vm + "-remoteWrite.url=http://a -remoteWrite.oauth2.clientID=i -remoteWrite.oauth2.clientSecret=geheim -remoteWrite.oauth2.tokenUrl=x://geheim", "-remoteWrite.oauth2.tokenUrl for -remoteWrite.url number 1: it must begin with"},
+		{vm + "-remoteWrite.url=http://a -remoteWrite.oauth2.clientID=i -remoteWrite.oauth2.clientSecret=geheim -remoteWrite.oauth2.tokenUrl=http://t -remoteWrite.oauth2.endpointParams=geheim", "endpointParams for -remoteWrite.url number 1: want a JSON object"},
+		{vm + "-remoteWrite.url=http://a -remoteWrite.oauth2.clientID=i -remoteWrite.oauth2.clientSecret=geheim -remoteWrite.oauth2.tokenUrl=http://t -remoteWrite.bearerToken=geheim", "another kind of authentication"},
 		{vm + "-remoteWrite.sendTimeout=x", `-remoteWrite.sendTimeout="x": want a duration`},
 		{vm + "-remoteWrite.tlsInsecureSkipVerify=true,x", "want true or false"},
 
@@ -291,15 +301,14 @@ func TestForeignFlags(t *testing.T) {
 	tests := []struct{ line, want string }{ // want is in the warning or, if it says so, the error
 		{vm + "-http.connTimeout=1s", "-http.connTimeout has no effect: "},
 		{vm + "-http.connTimeout 1s", "-http.connTimeout has no effect: "},
-		{vm + "-remoteWrite.showURL", "-remoteWrite.showURL has no effect: "},
-		{vm + "-remoteWrite.showURL -remoteWrite.showURL", "-remoteWrite.showURL has no effect: "},
+		{vm + "-remoteWrite.disableMetadata", "-remoteWrite.disableMetadata has no effect: "},
+		{vm + "-remoteWrite.disableMetadata -remoteWrite.disableMetadata", "-remoteWrite.disableMetadata has no effect: "},
 		{vm + "-remoteWrite.queues=8", "-remoteWrite.queues has no effect: "},
 		{vm + "-promscrape.streamParse=true", "-promscrape.streamParse has no effect: "},
 		{vm + "-memory.allowedPercent=40", "-memory.limit"},
 		{vm + "-promscrape.noStaleMarkers", "-promscrape.noStaleMarkers " + refused},
 		{vm + "-promscrape.noStaleMarkers=false", "-promscrape.noStaleMarkers has no effect: it asks for what Scraper does anyway"},
-		{vm + "-remoteWrite.label=a=b", "-remoteWrite.label " + refused},
-		{vm + "-remoteWrite.relabelConfig=f", "write_relabel_configs"},
+		{vm + "-remoteWrite.obfuscateLabels=a", "-remoteWrite.obfuscateLabels " + refused},
 		{vm + "-remoteWrite.shardByURL=true", "-remoteWrite.shardByURL " + refused},
 		{vm + "-remoteWrite.aws.useSigv4=false,true", "-remoteWrite.aws.useSigv4 " + refused},
 		{vm + "-remoteWrite.aws.useSigv4=false,false", "-remoteWrite.aws.useSigv4 has no effect"},
@@ -332,7 +341,7 @@ func TestForeignFlags(t *testing.T) {
 	for _, test := range tests {
 		_, warnings, err := parse(strings.Fields(test.line))
 		said := strings.Join(warnings, "\n")
-		if strings.Contains(test.want, refused) || strings.Contains(test.want, "/-/reload") || strings.Contains(test.want, "write_relabel") {
+		if strings.Contains(test.want, refused) || strings.Contains(test.want, "/-/reload") {
 			said = fmt.Sprint(err)
 		} else if err != nil || len(warnings) != 1 {
 			t.Errorf("parseFlags(%s) = warnings %q, error %v, want one warning", test.line, warnings, err)
@@ -439,9 +448,9 @@ func TestEnvironment(t *testing.T) {
 	if want := `environment variable maxProcs="many": want a whole number`; err == nil || err.Error() != want {
 		t.Errorf("error = %v, want %s", err, want)
 	}
-	_, _, err = parse([]string{"-envflag.enable", "-promscrape.config=f"}, "remoteWrite_label=a=b")
-	if err == nil || !strings.Contains(err.Error(), "environment variable remoteWrite_label is refused") {
-		t.Errorf("error = %v, want remoteWrite_label refused", err)
+	_, _, err = parse([]string{"-envflag.enable", "-promscrape.config=f"}, "remoteWrite_obfuscateLabels=a")
+	if err == nil || !strings.Contains(err.Error(), "environment variable remoteWrite_obfuscateLabels is refused") {
+		t.Errorf("error = %v, want remoteWrite_obfuscateLabels refused", err)
 	}
 }
 

@@ -229,6 +229,24 @@ func checkDuration(item string) error {
 	return durationValue{&d}.set(item)
 }
 
+// checkWord is for list.check: an item is one of a few words, or empty.
+func checkWord(words []string) func(string) error {
+	return func(item string) error {
+		if item == "" || slices.Contains(words, item) {
+			return nil
+		}
+		return fmt.Errorf("want one of %s", strings.Join(words, ", "))
+	}
+}
+
+// checkLabel is for list.check, too.
+func checkLabel(item string) error {
+	if name, _, ok := strings.Cut(item, "="); item != "" && (!ok || name == "") {
+		return errors.New("want name=value")
+	}
+	return nil
+}
+
 // splitList splits a list at its commas. A comma within quotes, brackets, braces or parentheses does not count, and an
 // item that is quoted as a whole loses its quotes. What is opened and not closed reaches to the end.
 func splitList(text string) []string {

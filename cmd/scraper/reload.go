@@ -80,9 +80,16 @@ var errNowhere = errors.New("there is nowhere to send to: give -remoteWrite.url,
 // destinations are those of the command line, then those of the configuration, then the others.
 func destinations(s *Settings, cfg *config.Config, extra []remotewrite.Destination) ([]remotewrite.Destination, error) {
 	var dests []remotewrite.Destination
+	rules, err := loadRules(s)
+	if err != nil {
+		return nil, err
+	}
 	urls := make(map[string]bool)
 	for i := range s.RemoteWrite {
 		d := fromFlags(s, &s.RemoteWrite[i])
+		if d.Relabel, err = rules.forURL(&s.RemoteWrite[i]); err != nil {
+			return nil, err
+		}
 		urls[d.URL] = true
 		dests = append(dests, d)
 	}
@@ -91,7 +98,14 @@ func destinations(s *Settings, cfg *config.Config, extra []remotewrite.Destinati
 			return nil, fmt.Errorf("remote_write number %d (line %d) has the same URL as a -remoteWrite.url; give it in one place", i+1, rw.Line)
 		}
 		d := remotewrite.FromConfig(rw)
-		d.MaxDiskBytes, d.MaxBlockAge, d.DisableDiskQueue = s.MaxDiskBytes, s.MaxBlockAge, s.MemoryQueue
+		d.MaxDiskBytes, d.DisableDiskQueue = s.MaxDiskBytes, s.MemoryQueue
+		d.OnRefused, d.OnAuthError, d.ShowURL = s.OnRefused, s.OnAuthError, s.ShowURL
+		if d.MaxBlockAge == 0 {
+			d.MaxBlockAge = s.MaxBlockAge
+		}
+		if d.Relabel, err = rules.with(d.Relabel); err != nil {
+			return nil, err
+		}
 		dests = append(dests, d)
 	}
 	dests = append(dests, extra...)
@@ -116,7 +130,10 @@ func fromFlags(s *Settings, u *RemoteWriteURL) remotewrite.Destination {
 		CAFile: u.TLSCAFile, CertFile: u.TLSCertFile, KeyFile: u.TLSKeyFile, ServerName: u.TLSServerName,
 		InsecureSkipVerify: u.TLSInsecureSkipVerify,
 	}
+	http.OAuth2 = u.OAuth2
+	http.ProxyURL = commoncfg.URL{URL: u.ProxyURL}
 	return remotewrite.Destination{
+		OnRefused: u.OnRefused, OnAuthError: u.OnAuthError, RateLimit: u.RateLimit, ShowURL: s.ShowURL,
 		URL: u.URL, Headers: u.Headers, HTTP: http, Timeout: u.SendTimeout, RetryMin: u.RetryMin, RetryMax: u.RetryMax,
 		MaxDiskBytes: u.MaxDiskBytes, MaxBlockAge: s.MaxBlockAge, DisableDiskQueue: u.MemoryQueue,
 	}
