@@ -3,6 +3,7 @@ package web
 import (
 	"context"
 	"errors"
+	"iter"
 	"log/slog"
 	"net"
 	"time"
@@ -48,6 +49,8 @@ type Options struct {
 
 	// Targets is the state of all targets.
 	Targets func() scrape.Snapshot
+	// Metadata is what each target said of its families, by the target's number.
+	Metadata func() iter.Seq2[uint64, []scrape.Metadata]
 	// Destinations is the state of all destinations, in the order of their configuration.
 	Destinations func() []remotewrite.DestinationStatus
 	// Config is the configuration as YAML with secrets hidden.
@@ -108,6 +111,11 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Targets == nil {
 		o.Targets = func() scrape.Snapshot { return scrape.Snapshot{} }
+	}
+	if o.Metadata == nil {
+		o.Metadata = func() iter.Seq2[uint64, []scrape.Metadata] {
+			return func(func(uint64, []scrape.Metadata) bool) {}
+		}
 	}
 	if o.Destinations == nil {
 		o.Destinations = func() []remotewrite.DestinationStatus { return nil }

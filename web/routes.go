@@ -61,6 +61,8 @@ func (s *Server) routes() http.Handler {
 
 		// JSON.
 		{path: "/api/v1/targets", h: s.apiTargets, render: true},
+		{path: "/api/v1/metadata", h: s.apiMetadata, access: body, render: true},
+		{path: "/api/v1/targets/metadata", h: s.apiTargetsMetadata, access: body, render: true},
 		{path: "/api/v1/scrape_pools", h: s.apiScrapePools, render: true},
 		{path: "/api/v1/latest", h: s.apiLatest, access: body, render: true},
 		{path: "/api/v1/status/config", h: s.apiConfig, access: conf, render: true},
