@@ -49,7 +49,7 @@ func (w *Writer) Apply(dests []Destination) error {
 	for i, s := range specs {
 		d := s.live
 		if d == nil {
-			d = newDestination(s.id, w.freeLabelLocked(i+1, s.title, now), s.next, w.opts, &w.blockBytes)
+			d = newDestination(s.id, w.freeLabelLocked(i+1, s.title, now), s.next, w.opts, w.codec, &w.blockBytes)
 			fresh = append(fresh, d)
 		} else if s.next != nil {
 			d.replaceClient(s.next)
@@ -113,10 +113,7 @@ func (w *Writer) resolve(dests []Destination) ([]*spec, error) {
 			continue
 		}
 		names[d.Name] = true
-		s := &spec{dest: d.withDefaults(w.opts), url: u, id: d.identity(u), title: d.title(u)}
-		if alike[s.id] > 1 {
-			s.id += " " + d.tenant(u)
-		}
+		s := &spec{dest: d.withDefaults(w.opts), url: u, id: w.opts.identify(d, u, alike[d.identity(u)] == 1, live), title: d.title(u)}
 		if count[s.id]++; count[s.id] > 1 { // nothing but their order tells them apart
 			s.id = fmt.Sprintf("%s #%d", s.id, count[s.id])
 		}
@@ -156,8 +153,14 @@ func sameDestination(a, b Destination) bool {
 
 // replaceClient puts c in the place of the destination's client.
 func (d *destination) replaceClient(c *client) {
-	old := d.client.Swap(c)
-	if old.transport != c.transport {
+	old := d.client.Load()
+	for next := c; !d.client.CompareAndSwap(old, next); {
+		if next.transport == old.transport { // which the watchdog has replaced since, for the same requests
+			next = &client{c.dest, d.client.Load().transport}
+		}
+		old = d.client.Load()
+	}
+	if c = d.client.Load(); old.transport != c.transport {
 		close(old.replaced)
 		old.closeIdle()
 	}
@@ -190,7 +193,7 @@ func (w *Writer) regroupLocked(specs []*spec) {
 				return g
 			}
 		}
-		return newGroup(key, rules, w.opts, &w.blockBytes)
+		return newGroup(key, rules, w.opts, w.codec, &w.blockBytes)
 	}
 	for i, s := range specs {
 		d, key, rules := w.dests[i], keyOf(s.dest), s.dest.Relabel

@@ -17,8 +17,10 @@ type block struct {
 	skip  int
 	bytes int // of the payload
 
-	rawBytes     int // before compression
-	rows         int
+	protocol     Protocol
+	rawBytes     int   // before compression
+	rows         int   // samples and histograms
+	exemplars    int   // -1: not known
 	minTS, maxTS int64 // in milliseconds
 	slot         int
 	closed       time.Time
@@ -91,9 +93,9 @@ func (b *block) appendParts(dst [][]byte) [][]byte {
 }
 
 // newBlock returns the block of a record, with one holder. It takes ownership of buf, which is the payload.
-func newBlock(buf *bufpool.Buf, r record, rawBytes int, account *atomic.Int64) *block {
+func newBlock(buf *bufpool.Buf, r record, p Protocol, rawBytes int, account *atomic.Int64) *block {
 	b := &block{
-		segs: []*bufpool.Buf{buf}, bytes: len(buf.B), rawBytes: rawBytes, rows: r.rows, minTS: r.minTS, maxTS: r.maxTS, slot: r.slot,
+		segs: []*bufpool.Buf{buf}, bytes: len(buf.B), protocol: p, rawBytes: rawBytes, exemplars: -1, rows: r.rows, minTS: r.minTS, maxTS: r.maxTS, slot: r.slot,
 		closed: r.closed, memBytes: int64(cap(buf.B)), account: account,
 	}
 	b.refs.Store(1)

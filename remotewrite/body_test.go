@@ -23,14 +23,14 @@ import (
 // testBlock makes a block of n rows.
 func testBlock(t testing.TB, tg *target, account *atomic.Int64, slot, n int) *block {
 	t.Helper()
-	b := builder{pool: tg.pool, account: account}
+	b := newBuilder(tg.pool, account)
 	for i := range n {
 		r := row{refs: tg.store.AppendRefs(nil, tg.set(t, "__name__", "m", "i", sum([]byte{byte(i), byte(i >> 8)}))), value: float64(i), tsMillis: int64(i)}
 		if !b.append(tg.dict, &r, 64<<20) {
 			t.Fatal("append refused")
 		}
 	}
-	return b.close(slot, time.Now())
+	return seal(&b, slot, time.Now())
 }
 
 func TestBody(t *testing.T) {
@@ -213,7 +213,7 @@ func TestBodiesOverHTTP(t *testing.T) {
 					return real.RoundTrip(r)
 				})
 				for n := next.Add(1); n <= rounds; n = next.Add(1) {
-					b := builder{pool: pool, account: &account}
+					b := newBuilder(pool, &account)
 					mu.Lock()
 					for i := range 1 + int(n)%40*6 {
 						id := tg.sets["__name__\xffm\xffv\xff"+sets[(i+int(n))%len(sets)]]
@@ -221,7 +221,7 @@ func TestBodiesOverHTTP(t *testing.T) {
 						b.append(tg.dict, &r, 64<<20)
 					}
 					mu.Unlock()
-					blk := b.close(0, time.Now())
+					blk := seal(&b, 0, time.Now())
 					sumOf = sum(blockBytes(blk))
 					for attempt := range 3 {
 						ctx, cancel := context.WithCancel(t.Context())

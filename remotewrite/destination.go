@@ -19,12 +19,15 @@ type destination struct {
 	label   string // as it is shown: "1:name"
 	log     *slog.Logger
 	m       *destinationMetrics
+	opts    Options
 	pool    *bufpool.Pool
 	account *atomic.Int64 // of blocks
 	spool   *spool        // nil if blocks are in memory only
 
 	client atomic.Pointer[client]
 	bodies bodies
+	talk   talk
+	codec  *codec
 	gate   *gate
 	rate   rateLimit
 	wake   []chan struct{} // per slot, of capacity 1: there is a block
@@ -68,17 +71,19 @@ type health struct {
 	inFlight    int
 }
 
-func newDestination(id, label string, c *client, o Options, account *atomic.Int64) *destination {
+func newDestination(id, label string, c *client, o Options, cd *codec, account *atomic.Int64) *destination {
 	d := &destination{
 		id: id, label: label,
 		log:   o.Logger.With(slog.String("destination", label)),
 		m:     o.Metrics.destination(label),
+		opts:  o,
 		pool:  o.Pool,
 		drain: make(chan struct{}),
 		gone:  make(chan struct{}),
 		mem:   newMemQueue(o.Slots, c.dest.MaxPendingBytes),
 		gate:  newGate(o.Slots),
 
+		codec:   cd,
 		account: account,
 	}
 	if o.QueueDir != "" && !c.dest.DisableDiskQueue {
@@ -232,6 +237,7 @@ func (d *destination) run(ctx context.Context) {
 	for slot := range d.wake {
 		senders.Go(func() { d.sendSlot(ctx, slot) })
 	}
+	senders.Go(func() { d.watch(ctx) })
 	<-d.drain
 	timeout := time.AfterFunc(time.Until(d.drainUntil), cancel)
 	senders.Wait()

@@ -49,7 +49,7 @@ func TestEncode(t *testing.T) {
 	}
 	tg := newTarget(t, bufpooltest.New(t))
 	var account atomic.Int64
-	b := builder{pool: tg.pool, account: &account}
+	b := newBuilder(tg.pool, &account)
 	for _, tt := range tests {
 		want := wireSample{bits: bitsOf(tt.value), ts: tt.ts}
 		var refs []labelcompress.Ref
@@ -68,7 +68,7 @@ func TestEncode(t *testing.T) {
 						t.Fatalf("%s: append refused", tt.name)
 					}
 				}
-				blk := b.close(0, time.Time{})
+				blk := seal(&b, 0, time.Time{})
 				got, err := decodeRequest(blockBytes(blk))
 				if err != nil || len(got) != n {
 					t.Fatalf("%s: decoded %d samples, %v, want %d", tt.name, len(got), err, n)
@@ -95,7 +95,7 @@ func TestEncode(t *testing.T) {
 func TestBlockOfManyChunks(t *testing.T) {
 	tg := newTarget(t, bufpooltest.New(t))
 	var account atomic.Int64
-	b := builder{pool: tg.pool, account: &account}
+	b := newBuilder(tg.pool, &account)
 	var want []string
 	for i := range 3000 {
 		// Noise does not compress, so there are many segments too.
@@ -110,7 +110,7 @@ func TestBlockOfManyChunks(t *testing.T) {
 	if b.memory() == 0 {
 		t.Error("memory() = 0 of an open block")
 	}
-	blk := b.close(1, time.Time{})
+	blk := seal(&b, 1, time.Time{})
 	defer blk.release()
 	if len(blk.segs) < 2 || blk.rawBytes < 4*chunkBytes {
 		t.Fatalf("the block has %d segments and %d raw bytes: it does not test what it is to test", len(blk.segs), blk.rawBytes)
@@ -123,21 +123,22 @@ func TestBlockOfManyChunks(t *testing.T) {
 	if !slices.Equal(sorted(got), want) {
 		t.Errorf("decoded %d samples which differ from the %d encoded ones", len(got), len(want))
 	}
+	b.forget()
 	if b.memory() != 0 {
-		t.Errorf("memory() = %d after close, want 0", b.memory())
+		t.Errorf("memory() = %d after forget, want 0", b.memory())
 	}
 }
 
 func TestBlockLimit(t *testing.T) {
 	tg := newTarget(t, bufpooltest.New(t))
 	var account atomic.Int64
-	b := builder{pool: tg.pool, account: &account}
+	b := newBuilder(tg.pool, &account)
 	r := row{refs: tg.store.AppendRefs(nil, tg.set(t, "__name__", "m", "v", strings.Repeat("x", 500))), value: 1, tsMillis: 1}
 	n := 0
 	for b.append(tg.dict, &r, 100_000) {
 		n++
 	}
-	blk := b.close(0, time.Time{})
+	blk := seal(&b, 0, time.Time{})
 	defer blk.release()
 	if blk.rawBytes > 100_000 || blk.rawBytes < 99_000 || blk.rows != n {
 		t.Errorf("a block bounded to 100000 bytes has %d bytes in %d rows, of %d accepted", blk.rawBytes, blk.rows, n)
@@ -152,7 +153,7 @@ func TestBlockLimit(t *testing.T) {
 func TestEncodeLikeTheSeriesBefore(t *testing.T) {
 	tg := newTarget(t, bufpooltest.New(t))
 	var account atomic.Int64
-	b := builder{pool: tg.pool, account: &account}
+	b := newBuilder(tg.pool, &account)
 	rnd := rand.New(rand.NewPCG(1, 2))
 	var want []string
 	for i := range 20_000 {
@@ -166,7 +167,7 @@ func TestEncodeLikeTheSeriesBefore(t *testing.T) {
 			}
 		}
 		if i%1000 == 999 {
-			b.enc.forget()
+			b.forgetRefs()
 		}
 		r := row{refs: tg.store.AppendRefs(nil, tg.set(t, pairs...)), value: 1, tsMillis: int64(i)}
 		if !b.append(tg.dict, &r, 64<<20) {
@@ -174,7 +175,7 @@ func TestEncodeLikeTheSeriesBefore(t *testing.T) {
 		}
 		want = append(want, wireSample{labels, bitsOf(1), int64(i)}.String())
 	}
-	blk := b.close(0, time.Time{})
+	blk := seal(&b, 0, time.Time{})
 	defer blk.release()
 	samples, err := decodeRequest(blockBytes(blk))
 	if err != nil {
@@ -207,7 +208,7 @@ func FuzzEncode(f *testing.F) {
 			want.labels = append(want.labels, l)
 		}
 		var account atomic.Int64
-		b := builder{pool: tg.pool, account: &account}
+		b := newBuilder(tg.pool, &account)
 		r := row{refs: refs, value: value, tsMillis: ts}
 		n := int(count%100) + 1
 		for range n {
@@ -215,7 +216,7 @@ func FuzzEncode(f *testing.F) {
 				t.Fatal("append refused")
 			}
 		}
-		blk := b.close(0, time.Time{})
+		blk := seal(&b, 0, time.Time{})
 		defer blk.release()
 		got, err := decodeRequest(blockBytes(blk))
 		if err != nil || len(got) != n {
@@ -305,42 +306,13 @@ func BenchmarkCommit(b *testing.B) {
 	f("labels=12/rules=drop", Destination{Relabel: rules(b, relabel.Config{Action: "labeldrop", Regex: ptr("image|id")})})
 }
 
-// BenchmarkEncode is the encoder alone, without compression; copying the bytes is its bound.
-func BenchmarkEncode(b *testing.B) {
-	pool, err := bufpool.New(bufpool.Options{})
-	if err != nil {
-		b.Fatal(err)
-	}
-	tg := newTarget(b, pool)
-	const rows = 500
-	var sets [][]labelcompress.Ref
-	for i := range rows {
-		sets = append(sets, tg.store.AppendRefs(nil, steadySeries(b, tg, i)))
-	}
-	buf := make([]byte, 0, 1<<20)
-	var enc seriesEncoder
-	b.Run("labels=12", func(b *testing.B) {
-		b.ReportAllocs()
-		for b.Loop() {
-			buf = buf[:0]
-			enc.forget()
-			for i, refs := range sets {
-				buf = enc.append(buf, tg.dict, refs, float64(i), 1760000000123)
-			}
-		}
-		b.SetBytes(int64(len(buf)))
-		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/rows, "ns/sample")
-	})
-	b.Run("bound=memcpy", func(b *testing.B) {
-		dst := make([]byte, len(buf))
-		for b.Loop() {
-			for i := 0; i < len(buf); i += 32 {
-				copy(dst[i:], buf[i:min(i+32, len(buf))])
-			}
-		}
-		b.SetBytes(int64(len(buf)))
-		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/rows, "ns/sample")
-	})
+// seal is the end of an open block's life: it returns what is in it in remote write 1.0.
+func seal(b *builder, slot int, now time.Time) *block { return sealIn(b, Protocol1, slot, now) }
+
+func sealIn(b *builder, p Protocol, slot int, now time.Time) *block {
+	blk := newCodec(b.pool, 0).encode(b, p, slot, now)
+	b.discard()
+	return blk
 }
 
 func rules(t testing.TB, cfgs ...relabel.Config) *relabel.Rules {

@@ -18,6 +18,8 @@ type group struct {
 	rules *relabel.Rules // of all of them; nil if they have none
 	dests []*destination
 	lanes []*lane
+	codec *codec
+	sent  sentMetadata
 }
 
 // groupKey is what makes blocks different, but for rules.
@@ -40,16 +42,17 @@ type lane struct {
 
 	mu    sync.Mutex
 	open  builder
+	idle  bool          // since turn was called
 	cache *relabelCache // nil without rules
 	refs  []labelcompress.Ref
 	// inline is the labels of a row whose labels are in no dictionary.
 	inline inlineLabels
 }
 
-func newGroup(key groupKey, rules *relabel.Rules, o Options, account *atomic.Int64) *group {
-	g := &group{key: key, rules: rules}
+func newGroup(key groupKey, rules *relabel.Rules, o Options, c *codec, account *atomic.Int64) *group {
+	g := &group{key: key, rules: rules, codec: c}
 	for slot := range o.Slots {
-		l := &lane{slot: slot, open: builder{pool: o.Pool, account: account}}
+		l := &lane{slot: slot, open: newBuilder(o.Pool, account)}
 		if rules != nil {
 			l.cache = newRelabelCache(rules, o.RelabelCacheBytes/int64(o.Slots))
 		}
@@ -64,16 +67,22 @@ func (g *group) commit(b *batch.Batch, slot int, now time.Time) (lost batch.Drop
 	l := g.lanes[slot]
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	wasOpen := l.open.rows > 0
+	wasOpen := l.open.items > 0
+	l.idle = false
 	dict := b.Sets.Dict()
 	if l.cache != nil {
 		l.cache.begin(dict, now)
 	}
-	l.open.enc.forget() // references of another batch mean something else
-	rows := 0
+	rows, read := 0, 0 // samples and histograms, and all
 	c := b.Cursor()
-	for ; c.Next(); rows++ {
-		r := row{value: c.Value, tsMillis: c.TimestampMillis}
+	for ; c.Next(); read++ {
+		if c.Kind == batch.KindMetadata {
+			lost.QueueFull += g.commitMetadata(l, c.Metadata(), now)
+			continue
+		}
+		counts := btoi(c.Kind != batch.KindExemplar)
+		rows += counts
+		r := row{value: c.Value, tsMillis: c.TimestampMillis, startMillis: c.StartMillis, kind: c.Kind, payload: c.Payload}
 		if c.Labels == nil {
 			l.refs = c.AppendLabels(l.refs[:0])
 			r.refs = l.refs
@@ -82,15 +91,15 @@ func (g *group) commit(b *batch.Batch, slot int, now time.Time) (lost batch.Drop
 			r.labels = l.inline.ls.L
 		}
 		if l.cache != nil && !l.cache.apply(&r) {
-			lost.Relabeled++
+			lost.Relabeled += counts
 			continue
 		}
 		if !l.open.append(dict, &r, g.key.maxBlockBytes) {
-			if l.open.rows > 0 {
+			if l.open.items > 0 {
 				lost.QueueFull += g.closeLocked(l, now)
 			}
 			if !l.open.append(dict, &r, g.key.maxBlockBytes) {
-				lost.TooLarge++
+				lost.TooLarge += counts
 				continue
 			}
 		}
@@ -101,8 +110,9 @@ func (g *group) commit(b *batch.Batch, slot int, now time.Time) (lost batch.Drop
 	for _, d := range g.dests {
 		d.commit(rows, lost.Relabeled, lost.TooLarge)
 	}
-	if l.open.rows == 0 {
-		l.open.discard() // a row too large may have left an empty chunk
+	l.open.endFamily()
+	if l.open.items == 0 {
+		l.open.discard() // a row too large may have left an empty one
 		l.deadline.Store(0)
 	} else if !wasOpen || l.deadline.Load() == 0 {
 		l.deadline.Store(now.Add(g.key.flush).UnixNano())
@@ -114,7 +124,7 @@ func (g *group) commit(b *batch.Batch, slot int, now time.Time) (lost batch.Drop
 	lost.Relabeled *= len(g.dests)
 	lost.TooLarge *= len(g.dests)
 	if c.Err() != nil {
-		lost.Unreadable = (b.Len() - rows) * len(g.dests)
+		lost.Unreadable = (b.Len() - read) * len(g.dests)
 	}
 	return lost, opened
 }
@@ -122,12 +132,24 @@ func (g *group) commit(b *batch.Batch, slot int, now time.Time) (lost batch.Drop
 // closeLocked closes the lane's open block and hands it to all destinations. It returns how many samples their queues
 // lost by it.
 func (g *group) closeLocked(l *lane, now time.Time) (evicted int) {
-	blk := l.open.close(l.slot, now)
 	l.deadline.Store(0)
+	var byProtocol [protocols]*block // each is encoded once
 	for _, d := range g.dests {
-		evicted += d.enqueue(blk.retain())
+		p := d.talk.protocol()
+		if !l.open.fits(p) {
+			continue
+		}
+		if byProtocol[p] == nil {
+			byProtocol[p] = g.codec.encode(&l.open, p, l.slot, now)
+		}
+		evicted += d.enqueue(byProtocol[p].retain())
 	}
-	blk.release()
+	for _, blk := range byProtocol {
+		if blk != nil {
+			blk.release()
+		}
+	}
+	l.open.discard()
 	return evicted
 }
 
@@ -139,7 +161,7 @@ func (g *group) flush(now time.Time) {
 			continue
 		}
 		l.mu.Lock()
-		if l.open.rows > 0 {
+		if l.open.items > 0 {
 			g.closeLocked(l, time.Now())
 		}
 		l.accountLocked()
@@ -157,14 +179,17 @@ func (g *group) next() (at int64) {
 	return at
 }
 
-// turn lets the caches of results age.
+// turn lets the caches of results age, and gives back the memory of lanes which nobody uses.
 func (g *group) turn(now time.Time) {
 	for _, l := range g.lanes {
-		if l.cache == nil {
-			return
-		}
 		l.mu.Lock()
-		l.cache.turn(now)
+		if l.cache != nil {
+			l.cache.turn(now)
+		}
+		if l.idle && l.open.items == 0 {
+			l.open.forget()
+		}
+		l.idle = true
 		l.accountLocked()
 		l.mu.Unlock()
 	}
@@ -173,12 +198,15 @@ func (g *group) turn(now time.Time) {
 // shrink gives back what can be worked out again.
 func (g *group) shrink() (released int64) {
 	for _, l := range g.lanes {
-		if l.cache == nil {
-			return released
-		}
 		l.mu.Lock()
-		released += l.cache.memory()
-		l.cache.close()
+		if l.open.items == 0 {
+			released += l.open.memory()
+			l.open.forget()
+		}
+		if l.cache != nil {
+			released += l.cache.memory()
+			l.cache.close()
+		}
 		l.accountLocked()
 		l.mu.Unlock()
 	}
@@ -189,7 +217,7 @@ func (g *group) shrink() (released int64) {
 func (g *group) close() {
 	for _, l := range g.lanes {
 		l.mu.Lock()
-		l.open.discard()
+		l.open.forget()
 		if l.cache != nil {
 			l.cache.close()
 		}

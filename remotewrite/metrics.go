@@ -15,7 +15,7 @@ type Metrics struct {
 	pendingSamples, pendingBlocks, pendingByt *prometheus.GaugeVec
 	duration                                  *prometheus.HistogramVec
 	recovered, expired, diskErrors, damaged   *prometheus.CounterVec
-	setAside, splits                          *prometheus.CounterVec
+	setAside, splits, heals                   *prometheus.CounterVec
 	diskBytes, diskOK                         *prometheus.GaugeVec
 }
 
@@ -50,6 +50,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		damaged:   counter("queue_damaged_records_total", "Records of the queue which were found damaged at the start. If it rises, look at the disk."),
 		setAside:  counter("queue_set_aside_total", "Times that the queue's directory was renamed, since several starts in a row did not get past it."),
 		splits:    counter("split_blocks_total", "Blocks which the receiver refused, and which were halved to find out why."),
+		heals:     counter("heals_total", "Times that sending began anew on new connections, since nothing was delivered for minutes though the receiver answered."),
 		diskBytes: gauge("queue_disk_bytes", "Bytes of the queue's files."),
 		diskOK:    gauge("queue_disk_ok", "1 if blocks are on disk before they are sent, 0 if they are in memory alone."),
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: "scraper", Subsystem: "remotewrite",
@@ -72,7 +73,7 @@ type vec interface {
 
 func (m *Metrics) all() []vec {
 	return []vec{m.committed, m.acknowledged, m.refused, m.resent, m.sentBlocks, m.sentBytes, m.retries, m.dropped, m.requests,
-		m.pendingSamples, m.pendingBlocks, m.pendingByt, m.duration, m.recovered, m.expired, m.diskErrors, m.damaged, m.setAside, m.splits,
+		m.pendingSamples, m.pendingBlocks, m.pendingByt, m.duration, m.recovered, m.expired, m.diskErrors, m.damaged, m.setAside, m.splits, m.heals,
 		m.diskBytes, m.diskOK}
 }
 
@@ -92,7 +93,7 @@ type destinationMetrics struct {
 	droppedRelabeled                            prometheus.Counter
 	pendingSamples, pendingBlocks, pendingBytes prometheus.Gauge
 	duration                                    prometheus.Observer
-	recovered, expired, splits                  prometheus.Counter
+	recovered, expired, splits, heals           prometheus.Counter
 	diskBytes, diskOK                           prometheus.Gauge
 }
 
@@ -107,6 +108,7 @@ func (m *Metrics) destination(label string) *destinationMetrics {
 		pendingBytes: m.pendingByt.WithLabelValues(label), duration: m.duration.WithLabelValues(label),
 		recovered: m.recovered.WithLabelValues(label), expired: m.expired.WithLabelValues(label),
 		splits:    m.splits.WithLabelValues(label),
+		heals:     m.heals.WithLabelValues(label),
 		diskBytes: m.diskBytes.WithLabelValues(label), diskOK: m.diskOK.WithLabelValues(label),
 	}
 }

@@ -50,6 +50,8 @@ type Options struct {
 	// MaxPendingBytes bounds the memory of the blocks which wait for one destination, or for its disk; beyond it the oldest
 	// are dropped, and counted. Default: 64 MiB, which is about 2 million samples.
 	MaxPendingBytes int64
+	// ZstdLevel is the level of compression by zstd, as zstd counts them: more takes more time. Default: its fastest.
+	ZstdLevel int
 	// RelabelCacheBytes bounds what a destination with rules of its own keeps of their results. Default: 8 MiB.
 	RelabelCacheBytes int64
 	// QueueDir is the directory in which each destination has a directory for what is not sent yet. Blocks are there

@@ -2,22 +2,17 @@ package remotewrite
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"hash/maphash"
 	"strconv"
 	"strings"
 
-	"github.com/klauspost/compress/s2"
-
 	"scraper/bufpool"
 )
 
-var errNotARequest = errors.New("the block is not what was encoded")
-
 // request is an encoded block which is read again, to be divided by series. It knows of both protocols what they have in
-// common: a series is a message of field 1 or 5, its identity is its fields 1, and each of its fields 2, 3 and 4 is a
-// sample, an exemplar or a histogram. All else (the symbols, metadata) belongs to every part.
+// common: a series is a message of field 1 or 5, its identity is its fields 1, and each of its fields 2, and 4 or 3, is a
+// sample or a histogram. All else (the symbols, metadata) belongs to every part.
 type request struct {
 	raw    *bufpool.Buf
 	msgs   []message // of series, in order
@@ -42,30 +37,10 @@ const (
 
 // openRequest decodes a block, which it borrows. The caller must close the request.
 func (d *destination) openRequest(blk *block) (*request, error) {
-	packed := d.pool.Get(blk.bytes)
-	defer packed.Release()
-	packed.B = packed.B[:0]
-	for seg, off := 0, 0; ; {
-		var view []byte
-		view, seg, off = blk.part(seg, off)
-		if len(view) == 0 {
-			break
-		}
-		packed.B = append(packed.B, view...)
-		off += len(view)
-	}
-	raw := d.pool.Get(blk.rawBytes)
-	n, err := s2.DecodedLen(packed.B)
-	if err == nil && n == blk.rawBytes {
-		_, err = s2.Decode(raw.B[:n], packed.B)
-	} else {
-		err = errNotARequest
-	}
+	raw, err := d.codec.unpack(blk)
 	if err != nil {
-		raw.Release()
-		return nil, fmt.Errorf("decompress: %w", err)
+		return nil, err
 	}
-	raw.B = raw.B[:n]
 	r := &request{raw: raw}
 	if err := r.index(blk.rows); err != nil {
 		r.close()
@@ -82,9 +57,12 @@ func (r *request) index(rows int) error {
 	numbers := make(map[uint64]int)
 	found := 0
 	err := eachField(r.raw.B, func(num, from, body, to int) error {
-		msg := r.raw.B[body:to]
+		msg, histograms := r.raw.B[body:to], 0
 		switch num {
-		case fieldSeries1, fieldSeries2:
+		case fieldSeries1:
+			histograms = 4
+		case fieldSeries2:
+			histograms = 3
 		case fieldSymbols2:
 			r.shared = append(r.shared, msg)
 			fallthrough
@@ -100,7 +78,7 @@ func (r *request) index(rows int) error {
 			case 1:
 				_, _ = h.Write(msg[body:to])
 				_ = h.WriteByte(0xff)
-			case 2, 3, 4:
+			case 2, histograms:
 				m.rows++
 			}
 			return nil
@@ -117,7 +95,7 @@ func (r *request) index(rows int) error {
 	})
 	r.series = len(numbers)
 	if err == nil && found != rows {
-		return fmt.Errorf("%w: %d samples, want %d", errNotARequest, found, rows)
+		return fmt.Errorf("%w: %d samples, want %d", errEncoding, found, rows)
 	}
 	return err
 }
@@ -142,10 +120,7 @@ func (d *destination) cut(r *request, blk *block, from, to int) *block {
 			raw.B = append(raw.B, r.raw.B[m.from:m.to]...)
 		}
 	}
-	packed := d.pool.Get(s2.MaxEncodedLen(len(raw.B)))
-	packed.B = s2.EncodeSnappy(packed.B[:cap(packed.B)], raw.B)
-	rec := record{slot: blk.slot, rows: r.rows(from, to), minTS: blk.minTS, maxTS: blk.maxTS, closed: blk.closed}
-	return newBlock(packed, rec, len(raw.B), d.account)
+	return d.codec.pack(raw.B, blk, r.rows(from, to))
 }
 
 // seriesText is the name and labels of a series, as far as a log can take them.
@@ -182,7 +157,7 @@ func (r *request) messageText(msg []byte) string {
 			label, a := binary.Uvarint(refs)
 			value, b := binary.Uvarint(refs[max(a, 0):])
 			if a <= 0 || b <= 0 || label >= uint64(len(r.shared)) || value >= uint64(len(r.shared)) {
-				return errNotARequest
+				return errEncoding
 			}
 			add(string(r.shared[label]), string(r.shared[value]))
 			refs = refs[a+b:]
@@ -215,30 +190,30 @@ func eachField(b []byte, f func(num, from, body, to int) error) error {
 	for at := 0; at < len(b); {
 		tag, n := binary.Uvarint(b[at:])
 		if n <= 0 || tag>>3 == 0 || tag>>3 > 1<<29 {
-			return errNotARequest
+			return errEncoding
 		}
 		body, size := at+n, 0
 		switch tag & 7 {
 		case 0:
 			_, size = binary.Uvarint(b[body:])
 			if size <= 0 {
-				return errNotARequest
+				return errEncoding
 			}
 		case 1:
 			size = 8
 		case 2:
 			l, n := binary.Uvarint(b[body:])
 			if n <= 0 || l > uint64(len(b)) {
-				return errNotARequest
+				return errEncoding
 			}
 			body, size = body+n, int(l)
 		case 5:
 			size = 4
 		default:
-			return errNotARequest
+			return errEncoding
 		}
 		if size > len(b)-body {
-			return errNotARequest
+			return errEncoding
 		}
 		if err := f(int(tag>>3), at, body, body+size); err != nil {
 			return err

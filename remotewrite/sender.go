@@ -43,18 +43,18 @@ const (
 	// recheck is how often a sender looks at a block which it cannot have yet. It is told when it can, as a rule: blocks
 	// which have to wait for those of another slot are the exception.
 	recheck = 500 * time.Millisecond
-	// readTries is how often a block is read which the disk does not give, with a pause between.
-	readTries = 3
 )
 
 // loadPatiently returns the block of a record, with a hold for the caller. What the disk does not give at once it may give
 // later; what is damaged it will not.
 func (d *destination) loadPatiently(ctx context.Context, r record) (*block, error) {
-	for try := 1; ; try++ {
+	for start := time.Now(); ; {
 		blk, err := d.load(r)
-		if err == nil || errors.Is(err, diskqueue.ErrDamaged) || try == readTries {
+		if err == nil || errors.Is(err, diskqueue.ErrDamaged) || errors.Is(err, errUnknownKind) || time.Since(start) > readPatience {
 			return blk, err
 		}
+		d.m.diskError("read")
+		d.diskErrors.failed("queue cannot be read: it is tried again", slog.Any("err", err))
 		select {
 		case <-ctx.Done():
 			return nil, ctx.Err()

@@ -1,6 +1,7 @@
 package remotewrite
 
 import (
+	"encoding/binary"
 	"fmt"
 	"io"
 	"net/http"
@@ -13,8 +14,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"scraper/labelcompress"
 	"scraper/receiver"
-	"scraper/relabel"
 )
 
 // picky takes no request that holds a series which it does not like. It keeps the others' samples, in order of arrival.
@@ -340,8 +341,11 @@ func TestReadRequest(t *testing.T) {
 		t.Errorf("messageText = %s", got)
 	}
 	long := strings.Repeat("x", 3000)
-	var msg []byte
-	msg = appendLabels(msg, []relabel.Label{{Name: "__name__", Value: "m"}, {Name: "a", Value: long}}, 1, 1)
+	var series []byte
+	for _, l := range [][2]string{{"__name__", "m"}, {"a", long}} {
+		series = labelcompress.AppendLabel(series, l[0], l[1])
+	}
+	msg := append(binary.AppendUvarint([]byte{tagSeries}, uint64(len(series))), series...)
 	_ = eachField(msg, func(_, _, body, to int) error {
 		if got := (&request{}).messageText(msg[body:to]); len(got) > maxSeriesText+4 || !strings.HasPrefix(got, `m{a="xxx`) {
 			t.Errorf("a long series is shown as %q", got)

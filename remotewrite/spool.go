@@ -22,8 +22,6 @@ const (
 	memoryShare = 8
 	// memoryAge is how long such a block stays in memory: those of a receiver which is away do not.
 	memoryAge = 5 * time.Second
-	// kindSnappy1 is the kind of a block of remote write 1.0, compressed by snappy.
-	kindSnappy1 = 1
 )
 
 // spoolState says what becomes of blocks which come.
@@ -61,6 +59,7 @@ type spool struct {
 	waitSince time.Time // since when another process has the directory
 	parts     [][]byte
 	limits    diskLimits
+	notedFor  *client // for which noteTenant was last called
 
 	// These are guarded by the destination's lock.
 	q      *diskqueue.Queue // nil until it is open
@@ -188,6 +187,7 @@ func (s *spool) open() {
 		d.log.Info("sending what the former process left", slog.Int64("samples", st.Samples), slog.Int("blocks", st.Blocks),
 			slog.Time("oldest", st.Oldest))
 	}
+	s.noteTenant()
 	s.works()
 	d.wakeAll()
 }
@@ -211,7 +211,7 @@ func (s *spool) store() {
 		d.mu.Unlock()
 		s.parts = b.appendParts(s.parts[:0])
 		seq, err := s.q.Append(diskqueue.Block{
-			Slot: r.slot, Kind: kindSnappy1, Samples: r.rows, RawBytes: b.rawBytes, MinTime: r.minTS, MaxTime: r.maxTS, Created: r.closed,
+			Slot: r.slot, Kind: uint16(b.protocol), Samples: r.rows, RawBytes: b.rawBytes, MinTime: r.minTS, MaxTime: r.maxTS, Created: r.closed,
 		}, s.parts...)
 		clear(s.parts)
 		if err == nil {
@@ -323,6 +323,7 @@ func (s *spool) maintain(now time.Time) {
 	if s.q == nil {
 		return
 	}
+	s.noteTenant()
 	if l := limitsOf(d.client.Load().dest); l != s.limits {
 		s.limits = l
 		s.q.SetLimits(l.bytes, l.age)

@@ -1,11 +1,14 @@
 package remotewrite
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 
 	"scraper/diskqueue"
 )
+
+var errUnknownKind = errors.New("the block is of a kind which this version does not know")
 
 // take hands out the oldest block of a slot which is on disk. It may wait for the disk.
 func (s *spool) take(slot int) (r record, ok bool) {
@@ -30,8 +33,9 @@ func (s *spool) take(slot int) (r record, ok bool) {
 // read returns a block which is on disk alone, with a hold for the caller.
 func (s *spool) read(r record) (*block, error) {
 	d := s.d
-	if r.disk.Kind != kindSnappy1 {
-		return nil, fmt.Errorf("the block is of kind %d, which this version does not know", r.disk.Kind)
+	p := Protocol(min(r.disk.Kind, uint16(protocols)))
+	if !p.encoded() {
+		return nil, fmt.Errorf("%w: %d", errUnknownKind, r.disk.Kind)
 	}
 	buf := d.pool.Get(r.bytes)
 	b, err := s.q.Read(buf.B, r.disk)
@@ -40,7 +44,7 @@ func (s *spool) read(r record) (*block, error) {
 		return nil, err
 	}
 	buf.B = b
-	return newBlock(buf, r, r.disk.RawBytes, d.account), nil
+	return newBlock(buf, r, p, r.disk.RawBytes, d.account), nil
 }
 
 // settle settles a block which was handed out, on the disk if it is there, first: when it returns the slot may send again.

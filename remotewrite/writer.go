@@ -39,6 +39,7 @@ var ErrStopped = errors.New("remotewrite: stopped")
 type Writer struct {
 	opts       Options      // immutable
 	blockBytes atomic.Int64 // memory of closed blocks
+	codec      *codec
 	wakeFlush  chan struct{}
 
 	applyMu sync.Mutex // one Apply at a time; taken before mu
@@ -61,7 +62,7 @@ func New(opts Options) (*Writer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("remotewrite: %w", err)
 	}
-	w := &Writer{opts: opts, wakeFlush: make(chan struct{}, 1)}
+	w := &Writer{opts: opts, wakeFlush: make(chan struct{}, 1), codec: newCodec(opts.Pool, opts.ZstdLevel)}
 	if err := w.Apply(opts.Destinations); err != nil {
 		return nil, err
 	}
@@ -129,6 +130,7 @@ func (w *Writer) Run(ctx context.Context) error {
 	w.stopLocked(time.Now().Add(w.opts.DrainTimeout))
 	w.mu.Unlock()
 	running.Wait()
+	w.codec.shrink()
 	return nil
 }
 
@@ -171,6 +173,7 @@ func (w *Writer) Close() error {
 	for _, d := range dests {
 		d.finish()
 	}
+	w.codec.shrink()
 	return nil
 }
 
@@ -190,6 +193,7 @@ func (w *Writer) flushLoop(ctx context.Context) {
 				g.turn(time.Now())
 			}
 			w.mu.RUnlock()
+			w.codec.turn(time.Now())
 			continue
 		case <-timer.C:
 		case <-w.wakeFlush:
@@ -215,14 +219,14 @@ func (w *Writer) flush(now time.Time) (next int64) {
 
 // Stats is the memory that a Writer takes, in bytes.
 type Stats struct {
-	OpenBytes  int64 // of blocks which are being filled, and of remembered results of rules
+	OpenBytes  int64 // of blocks which are being filled and encoded, and of remembered results of rules
 	BlockBytes int64 // of blocks which wait to be delivered, each counted once
 	QueueBytes int64 // of what is known about blocks on disk
 }
 
 // Stats returns what the Writer takes now. It waits for nobody who encodes or sends.
 func (w *Writer) Stats() Stats {
-	s := Stats{BlockBytes: w.blockBytes.Load()}
+	s := Stats{OpenBytes: w.codec.memory(), BlockBytes: w.blockBytes.Load()}
 	w.mu.RLock()
 	defer w.mu.RUnlock()
 	for _, g := range w.groups {
@@ -249,5 +253,5 @@ func (w *Writer) Shrink() (released int64) {
 	for _, d := range w.dests {
 		released += d.shrink()
 	}
-	return released
+	return released + w.codec.shrink()
 }

@@ -189,6 +189,7 @@ func TestTooLarge(t *testing.T) {
 				t.Errorf("%v, want 90 acknowledged, 11 too large", b)
 			}
 		}
+		time.Sleep(cacheAge) // scratch memory goes when it is not used
 		if s := r.Stats(); s != (Stats{}) {
 			t.Errorf("Stats() = %+v, want nothing", s)
 		}

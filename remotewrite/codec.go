@@ -1,0 +1,172 @@
+package remotewrite
+
+import (
+	"encoding/binary"
+	"hash/maphash"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"scraper/bufpool"
+)
+
+// codec turns open blocks into blocks, in each protocol. It is safe for concurrent use: what it needs for that is kept
+// between calls, as much as was needed at the same time.
+type codec struct {
+	pool *bufpool.Pool
+	zstd *zstdEncoder
+
+	bytes    atomic.Int64 // of what is in free
+	recoding sync.Mutex   // one block is decoded at a time, which takes memory
+
+	mu   sync.Mutex
+	free []*workspace
+	used bool // since turn was called
+}
+
+// workspace is what one encoding needs.
+type workspace struct {
+	one    encoder1
+	two    encoder2
+	labels []uint32
+}
+
+// memory is the bytes that it takes.
+func (ws *workspace) memory() int64 {
+	return 8*int64(cap(ws.one.ends)+cap(ws.one.spare)+cap(ws.two.symbols)+cap(ws.two.refs)) +
+		4*int64(cap(ws.labels)+cap(ws.two.table)+cap(ws.two.help)+cap(ws.two.unit)) + int64(cap(ws.two.lens)+cap(ws.two.tail))
+}
+
+// maxFree is how many workspaces are kept: as many as encode at the same time, on the processors which an agent has.
+const maxFree = 4
+
+func newCodec(pool *bufpool.Pool, zstdLevel int) *codec {
+	return &codec{pool: pool, zstd: newZstdEncoder(zstdLevel)}
+}
+
+func (c *codec) get() *workspace {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.used = true
+	if k := len(c.free); k > 0 {
+		ws := c.free[k-1]
+		c.free = c.free[:k-1]
+		c.bytes.Add(-ws.memory())
+		return ws
+	}
+	return &workspace{two: encoder2{seed: maphash.MakeSeed()}}
+}
+
+func (c *codec) put(ws *workspace) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.free) < maxFree {
+		c.free = append(c.free, ws)
+		c.bytes.Add(ws.memory())
+	}
+}
+
+// pack returns a block with another request than blk, of rows samples, and like it but for that, with one holder. It borrows
+// both.
+func (c *codec) pack(raw []byte, like *block, rows int) *block {
+	out := output{pool: c.pool, buf: c.pool.Get(max(len(raw), 1)), seg: segments{pool: c.pool}}
+	blk := &block{
+		protocol: like.protocol, rows: rows, exemplars: -1, minTS: like.minTS, maxTS: like.maxTS, slot: like.slot, closed: like.closed,
+		account: like.account,
+	}
+	if blk.protocol == ProtocolVM {
+		out.zstd = c.zstd.begin(&out.seg, len(raw))
+	} else {
+		out.seg.skip = maxHeader
+	}
+	out.buf.B = append(out.buf.B, raw...)
+	c.finish(blk, &out)
+	return blk
+}
+
+// finish makes blk the block of what was written to out.
+func (c *codec) finish(blk *block, out *output) {
+	out.flush()
+	out.buf.Release()
+	if len(out.seg.bufs) == 0 {
+		out.seg.grow()
+	}
+	if out.zstd != nil {
+		if err := c.zstd.end(); err != nil {
+			panic("remotewrite: an open block is not as long as it says: " + err.Error())
+		}
+	} else {
+		// The length goes directly before the first byte behind it.
+		blk.skip = maxHeader - uvarintLen(out.rawBytes)
+		binary.PutUvarint(out.seg.bufs[0].B[blk.skip:], uint64(out.rawBytes))
+	}
+	out.seg.trim()
+	blk.segs, blk.rawBytes, blk.bytes = out.seg.bufs, out.rawBytes, -blk.skip
+	for _, s := range blk.segs {
+		blk.bytes += len(s.B)
+		blk.memBytes += int64(cap(s.B))
+	}
+	blk.refs.Store(1)
+	blk.account.Add(blk.memBytes)
+}
+
+// encode returns the open block b, which stays as it is, in protocol p, with one holder. There must be something in it.
+func (c *codec) encode(b *builder, p Protocol, slot int, now time.Time) *block {
+	ws := c.get()
+	defer c.put(ws)
+	out := output{pool: c.pool, buf: c.pool.Get(firstChunkBytes), seg: segments{pool: c.pool}}
+	blk := &block{
+		protocol: p, rows: b.rows, exemplars: b.exemplars, minTS: b.minTS, maxTS: b.maxTS,
+		slot: slot, closed: now, account: b.account,
+	}
+	if p == ProtocolVM {
+		out.zstd = c.zstd.begin(&out.seg, b.sizeVM)
+		ws.one.run(b, ws, &out, false)
+		blk.exemplars = 0
+	} else {
+		out.seg.skip = maxHeader
+		if p == Protocol2 {
+			ws.two.run(b, ws, &out)
+		} else {
+			ws.one.run(b, ws, &out, true)
+		}
+	}
+	c.finish(blk, &out)
+	return blk
+}
+
+// turn lets go of what was not used for a while. It is called now and then.
+func (c *codec) turn(now time.Time) {
+	c.zstd.shrink(now.Add(-zstdIdle))
+	c.mu.Lock()
+	used := c.used
+	c.used = false
+	c.mu.Unlock()
+	if !used {
+		c.dropFree()
+	}
+}
+
+// dropFree gives up the workspaces which are not in use.
+func (c *codec) dropFree() (released int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, ws := range c.free {
+		released += ws.memory()
+	}
+	c.bytes.Add(-released)
+	c.free = nil
+	return released
+}
+
+// shrink gives back what can be made again, and returns how much that was.
+func (c *codec) shrink() (released int64) {
+	released = c.dropFree()
+	if c.zstd.shrink(time.Now()) {
+		released += zstdBytes
+	}
+	return released
+}
+
+// memory is the bytes that are kept for the next blocks. It waits for nobody who encodes.
+func (c *codec) memory() int64 { return c.zstd.bytes.Load() + c.bytes.Load() }
