@@ -50,7 +50,11 @@ type Account struct {
 type Options struct {
 	// Logger takes what the operator should know. Nil discards it.
 	Logger *slog.Logger
-	// Budget is the memory which may be used, in bytes; 0 if it is not limited. See Smallest.
+	// Room is how many bytes may still be used before the level is Critical, as of the last look; less than nothing beyond it,
+// and math.MaxInt64 without a budget. What is being used for work that has begun is not part of it.
+func (k *Keeper) Room() int64 { return k.room.Load() }
+
+// Budget is the memory which may be used, in bytes; 0 if it is not limited. See Smallest.
 	Budget int64
 	// SetSoftLimit sets the soft limit of the Go runtime, in bytes, below the budget. It is called by Run's goroutine, and
 	// never without a budget. Nil does nothing.
@@ -64,10 +68,12 @@ type Keeper struct {
 	setSoft   func(int64)
 	runtime   func() runtimeState // what the runtime says
 	resident  func() int64        // what the kernel says
-	returnAll func()              // returns free memory to the system
+	regions   func() (regions, error)
+	returnAll func() // returns free memory to the system
 
 	released atomic.Int64  // reported since memory was returned last
 	level    atomic.Uint32 // what Level returns
+	room     atomic.Int64  // what Room returns
 
 	mu       sync.Mutex
 	accounts []*entry
@@ -92,11 +98,14 @@ func New(o Options) *Keeper {
 	if o.SetSoftLimit == nil {
 		o.SetSoftLimit = func(int64) {}
 	}
-	return &Keeper{
+	k := &Keeper{
 		log: o.Logger, budget: max(0, o.Budget), setSoft: o.SetSoftLimit,
 		runtime: readRuntime, resident: residentAnon, returnAll: debug.FreeOSMemory,
 		pressure: newPressure(max(0, o.Budget)),
 	}
+	k.regions = k.mapped
+	k.room.Store(k.pressure.room())
+	return k
 }
 
 // Register adds an account, and returns the function that removes it.
@@ -128,6 +137,10 @@ func (k *Keeper) Watch(f func(Level)) (stop func()) {
 
 // Level is how short memory is now. It costs one atomic load.
 func (k *Keeper) Level() Level { return Level(k.level.Load()) }
+
+// Room is how many bytes may still be used before the level is Critical, as of the last look; less than nothing beyond it,
+// and math.MaxInt64 without a budget. What is being used for work that has begun is not part of it.
+func (k *Keeper) Room() int64 { return k.room.Load() }
 
 // Budget is the memory which may be used, in bytes; 0 if it is not limited.
 func (k *Keeper) Budget() int64 { return k.budget }

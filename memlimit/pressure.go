@@ -23,6 +23,10 @@ const (
 	softStep  = 1 << 20
 	softCalm  = 30 * time.Second
 
+	// untouchedEvery is how often the kernel is asked which part of the runtime's own memory was never touched. It takes a
+	// millisecond, ten in a process of a gigabyte, and changes when the heap grows beyond what it ever was.
+	untouchedEvery = time.Minute
+
 	// The collector's share of the CPU time that the process uses, over gcWindow, from which on memory is shorter than the
 	// level by size says. It counts only while the runtime is within gcNear of its soft limit: what is allocated quickly
 	// makes the collector work as well, and there is nothing to release then.
@@ -43,6 +47,11 @@ type pressure struct {
 	used, heap, offHeap int64
 	share               float64     // of the collector, over the last window
 	cpu                 []cpuSample // of the last window
+
+	// untouched is what the runtime counts as its own and has only reserved, about 3 MiB: its soft limit is about address
+	// space, the budget is about pages.
+	untouched   int64
+	untouchedAt time.Time
 
 	soft     int64
 	softAt   time.Time // of the last change
@@ -77,6 +86,14 @@ func (p *pressure) fill() float64 {
 	return float64(p.used) / float64(p.limit())
 }
 
+// room is what is left until the level is Critical.
+func (p *pressure) room() int64 {
+	if p.budget == 0 {
+		return math.MaxInt64
+	}
+	return int64(Critical.from()*float64(p.limit())) - p.used
+}
+
 // observe takes what the runtime and the accounts say, and returns the level.
 func (p *pressure) observe(now time.Time, rt runtimeState, heap, offHeap int64) Level {
 	if rt.collections != p.collections {
@@ -84,7 +101,7 @@ func (p *pressure) observe(now time.Time, rt runtimeState, heap, offHeap int64) 
 	}
 	live := max(rt.live+heap-p.base, heap)
 	p.heap, p.offHeap = heap, offHeap
-	p.used = live + rt.stacks + rt.overhead + offHeap
+	p.used = live + rt.stacks + max(0, rt.overhead-p.untouched) + offHeap
 	if p.budget == 0 {
 		return Normal
 	}
@@ -111,7 +128,7 @@ func (p *pressure) adjust(now time.Time) (bytes int64, set bool) {
 		return 0, false
 	}
 	p.softSeen = now
-	want := softLimit(p.budget, p.offHeap)
+	want := min(softLimit(p.budget, p.offHeap)+p.untouched, p.budget)
 	switch {
 	case p.softAt.IsZero(): // the first time
 	case want <= p.soft-softStep:
@@ -142,12 +159,14 @@ func (k *Keeper) Run(ctx context.Context) error {
 func (k *Keeper) check(now time.Time) {
 	uses, heap, offHeap := k.uses()
 	rt := k.runtime()
+	k.measureUntouched(now, rt)
 	k.mu.Lock()
 	p := &k.pressure
 	k.peak = max(k.peak, heap)
 	was := Level(k.level.Load())
 	level := p.observe(now, rt, heap, offHeap)
 	k.level.Store(uint32(level))
+	k.room.Store(p.room())
 	soft, setSoft := p.adjust(now)
 	release := level > Normal && (level > was || now.Sub(p.releasedAt) >= releaseEvery)
 	if release {
@@ -177,6 +196,23 @@ func (k *Keeper) check(now time.Time) {
 		k.mu.Lock()
 		p.history.add(now, Point{Used: used, Limit: limit, Resident: resident, Level: level})
 		k.mu.Unlock()
+	}
+}
+
+// measureUntouched asks the kernel, where there is a budget and from time to time.
+func (k *Keeper) measureUntouched(now time.Time, rt runtimeState) {
+	k.mu.Lock()
+	due := k.budget > 0 && (k.pressure.untouchedAt.IsZero() || now.Sub(k.pressure.untouchedAt) >= untouchedEvery)
+	k.mu.Unlock()
+	if !due {
+		return
+	}
+	m, err := k.regions()
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.pressure.untouchedAt = now
+	if err == nil {
+		k.pressure.untouched = max(0, rt.overhead-m.runtime)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"log/slog"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -25,6 +26,7 @@ type world struct {
 	spare   int64 // what the account on the heap can release
 	asked   int
 	told    []Level
+	kernel  regions
 	now     time.Time
 }
 
@@ -35,6 +37,8 @@ func newWorld(budget int64) *world {
 		Logger: slog.New(slog.NewTextHandler(&w.log, nil)),
 	})
 	w.runtime = func() runtimeState { return w.rt }
+	w.regions = func() (regions, error) { return w.kernel, nil }
+	w.kernel.runtime = 100 * mib // all is touched
 	w.resident = func() int64 { return 77 * mib }
 	w.returnAll = func() { w.returns++ }
 	w.Register(Account{Name: "tables", Bytes: func() int64 { return w.held }, Release: func() int64 {
@@ -139,6 +143,9 @@ func TestNoBudget(t *testing.T) {
 	for range 20 {
 		w.step(time.Second)
 	}
+	if w.Room() != math.MaxInt64 {
+		t.Errorf("Room() = %d without a budget, want no end", w.Room())
+	}
 	if r := w.Report(); r.Level != Normal || w.soft != nil || r.SoftLimit != 0 || w.asked != 0 || w.log.Len() != 0 {
 		t.Errorf("without a budget: %+v, limits %v, %d releases, log %s; want nothing of that", r, w.soft, w.asked, w.log.String())
 	}
@@ -173,6 +180,31 @@ func TestSoftLimitFollows(t *testing.T) {
 	w.file = 1 << 40
 	w.step(5 * time.Second)
 	want(56*mib, 46*mib, 54*mib, 14*mib)
+}
+
+// TestUntouchedMemoryIsFree pins that what the runtime has reserved for itself and never touched does not count, neither for
+// the level nor within the soft limit, and that the soft limit is never above the budget for that.
+func TestUntouchedMemoryIsFree(t *testing.T) {
+	w := newWorld(64 * mib)
+	w.rt = runtimeState{live: 20 * mib, overhead: 5 * mib, collections: 1}
+	w.kernel.runtime = 2 * mib
+	w.step(0)
+	if got, want := w.Room(), int64(56*mib*9/10-22*mib); got < want || got > want+1 {
+		t.Errorf("Room() = %d, want %d: nine tenths of 56 MiB but for 22", got, want)
+	}
+	if got := w.Report().Used; got != 22*mib || !slices.Equal(w.soft, []int64{59 * mib}) {
+		t.Errorf("%d bytes used, limits %v; want 22 MiB, and 3 more than 56", got, w.soft)
+	}
+	w.kernel.runtime = 4 * mib
+	w.step(61 * time.Second)
+	if got := w.Report().Used; got != 24*mib || !slices.Equal(w.soft, []int64{59 * mib, 57 * mib}) {
+		t.Errorf("%d bytes used, limits %v; want 24 MiB, and 1 more than 56", got, w.soft)
+	}
+	w.rt.overhead = 40 * mib
+	w.step(61 * time.Second)
+	if last := w.soft[len(w.soft)-1]; last != 64*mib {
+		t.Errorf("soft limit %d, want the budget at most", last)
+	}
 }
 
 // TestCollectorAtWork pins that a collector which works all the time raises the level, but only near the soft limit.

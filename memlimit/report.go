@@ -23,7 +23,8 @@ type Report struct {
 	// Budget is the memory which may be used, 0 if it is not limited; Limit is what is left of it after the reserve, and
 	// what the levels are parts of; SoftLimit is what the Go runtime was told.
 	Budget, Limit, SoftLimit int64
-	// Used is what counts for the level: live objects, stacks, what the runtime needs, and what is not on its heap.
+	// Used is what counts for the level: live objects, stacks, what the runtime has touched of its own memory, and what is
+	// not on its heap.
 	Used int64
 	// Level is how short memory is, Changes counts how often each level was reached.
 	Level   Level
@@ -91,7 +92,7 @@ type Breakdown struct {
 // Breakdown splits the resident memory. It asks the kernel about each mapping, which takes some milliseconds in a large
 // process, and fails where the kernel does not tell.
 func (k *Keeper) Breakdown() (Breakdown, error) {
-	mapped, err := k.mapped()
+	mapped, err := k.regions()
 	if err != nil {
 		return Breakdown{}, err
 	}
