@@ -110,7 +110,7 @@ bench: ## whole agents beside their peers, three quarters of an hour: bench/RESU
 
 # What is in BENCH_RAW is not measured again, so this goes on where it was interrupted.
 BENCH_RAW ?= raw/all
-BENCH_ALL = steady,node60-a,node60-b,small,small-tls,huge,blackholes,idle,idle-100,gzip,shuffle,churn,burst
+BENCH_ALL = steady,node60-a,node60-b,small,small-tls,huge,blackholes,idle,idle-100,burst,churn,gzip,shuffle
 
 .PHONY: bench-all
 bench-all: ## all scenarios without faults in short windows, at most 35 minutes, beside Debian's peers

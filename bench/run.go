@@ -72,7 +72,7 @@ type measurement struct {
 var drain = map[length]time.Duration{quickLength: 12 * time.Second, shortLength: 30 * time.Second, longLength: 30 * time.Second}
 
 // grace is how long an agent may take to end.
-const grace = 10 * time.Second
+var grace = map[length]time.Duration{quickLength: 3 * time.Second, shortLength: 10 * time.Second, longLength: 10 * time.Second}
 
 // measure runs one agent in one scenario. The result holds what is known even if there is an error.
 func (b *bench) measure(ctx context.Context, s *scenario, a *agent.Agent) (res report.Result, err error) {
@@ -263,7 +263,7 @@ func (m *measurement) run(ctx context.Context) error {
 	stopSide()
 	m.farm.Hold()
 	m.finish(ctx)
-	m.res.StopSeconds = m.process.Stop(grace).Seconds()
+	m.res.StopSeconds = m.process.Stop(grace[m.length]).Seconds()
 	if m.group != nil {
 		if n, err := m.group.Killed(); err == nil && n > 0 {
 			m.noteNumber("killed", n, "times killed for want of memory")

@@ -52,7 +52,7 @@ func (s *scenario) span(l length) span { return []span{s.short, s.quick, s.long}
 
 // takes is about how long one agent's measurement takes, its start and its end included.
 func (s *scenario) takes(l length) time.Duration {
-	return s.span(l).warm + s.span(l).window + 10*second
+	return s.span(l).warm + s.span(l).window + 6*second
 }
 
 // fits reports whether an agent of the kind can be measured by the scenario.
@@ -105,7 +105,7 @@ func scenarios() []*scenario {
 		},
 		{
 			name: "churn", about: "100 targets × 2,000 series every 5 s, one in twenty replaced by another each time", standard: true,
-			interval: 5 * second, quick: span{10 * second, 40 * second}, short: span{15 * second, 60 * second}, long: span{15 * second, 600 * second},
+			interval: 5 * second, quick: span{10 * second, 30 * second}, short: span{15 * second, 60 * second}, long: span{15 * second, 600 * second},
 			build: plain(100, body.Plain{Series: 2000, ChurnEvery: 20}, style{}),
 		},
 		{
