@@ -50,11 +50,7 @@ type Account struct {
 type Options struct {
 	// Logger takes what the operator should know. Nil discards it.
 	Logger *slog.Logger
-	// Room is how many bytes may still be used before the level is Critical, as of the last look; less than nothing beyond it,
-// and math.MaxInt64 without a budget. What is being used for work that has begun is not part of it.
-func (k *Keeper) Room() int64 { return k.room.Load() }
-
-// Budget is the memory which may be used, in bytes; 0 if it is not limited. See Smallest.
+	// Budget is the memory which may be used, in bytes; 0 if it is not limited. See Smallest.
 	Budget int64
 	// SetSoftLimit sets the soft limit of the Go runtime, in bytes, below the budget. It is called by Run's goroutine, and
 	// never without a budget. Nil does nothing.
