@@ -153,17 +153,16 @@ func sameDestination(a, b Destination) bool {
 
 // replaceClient puts c in the place of the destination's client.
 func (d *destination) replaceClient(c *client) {
+	d.swap.Lock()
 	old := d.client.Load()
-	for next := c; !d.client.CompareAndSwap(old, next); {
-		if next.transport == old.transport { // which the watchdog has replaced since, for the same requests
-			next = &client{c.dest, d.client.Load().transport}
-		}
-		old = d.client.Load()
+	if c.isOut() { // the watchdog has put another in the place of its transport since
+		c = &client{c.dest, old.transport}
 	}
-	if c = d.client.Load(); old.transport != c.transport {
-		close(old.replaced)
-		old.closeIdle()
+	d.client.Store(c)
+	if old.transport != c.transport {
+		old.retire()
 	}
+	d.swap.Unlock()
 	d.mu.Lock()
 	d.mem.setLimit(c.dest.MaxPendingBytes)
 	d.mu.Unlock()

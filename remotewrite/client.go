@@ -266,6 +266,22 @@ func answerError(fail *sendError) error {
 	return errors.New(strconv.Quote(fail.Words))
 }
 
+// retire tells those who use the transport that there is another one.
+func (t *transport) retire() {
+	close(t.replaced)
+	t.closeIdle()
+}
+
+// isOut reports whether it was retired.
+func (t *transport) isOut() bool {
+	select {
+	case <-t.replaced:
+		return true
+	default:
+		return false
+	}
+}
+
 // closeIdle closes connections which nobody uses.
 func (t *transport) closeIdle() {
 	closeIdle(t.rt)

@@ -24,6 +24,7 @@ type destination struct {
 	account *atomic.Int64 // of blocks
 	spool   *spool        // nil if blocks are in memory only
 
+	swap   sync.Mutex // is held by who replaces the client
 	client atomic.Pointer[client]
 	bodies bodies
 	talk   talk

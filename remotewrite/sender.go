@@ -175,10 +175,8 @@ func (d *destination) attempt(ctx context.Context, c *client, blk *block, attemp
 	d.gate.leave(fail == nil || !fail.Retryable())
 	d.m.duration.Observe(time.Since(start).Seconds())
 	d.m.request(fail.class()).Inc()
-	select {
-	case <-c.replaced:
+	if c.isOut() {
 		c.closeIdle() // this request's connection was not idle when the client was replaced
-	default:
 	}
 	return fail
 }
