@@ -25,7 +25,7 @@ type MemoryError struct {
 }
 
 func (e *MemoryError) Error() string {
-	return fmt.Sprintf("memory limit: %d of %d series do not fit; a higher -memory.limit or -promscrape.maxLabelMemory would hold more, sample_limit would refuse fewer",
+	return fmt.Sprintf("memory limit: %d of %d series do not fit; a higher -memory.limit or -promscrape.maxLabelMemory would hold more",
 		e.Missing, e.Series)
 }
 
