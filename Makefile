@@ -108,8 +108,8 @@ BENCH_PEERS = $(foreach p,$(notdir $(wildcard bench/peers/vmagent* bench/peers/p
 bench: ## whole agents beside their peers, three quarters of an hour: bench/RESULTS.md
 	cd bench && $(GO) run . -results RESULTS.md $(BENCH_PEERS) $(BENCH_FLAGS)
 
-# What is in BENCH_RAW is not measured again, so this goes on where it was interrupted.
-BENCH_RAW ?= raw/all
+# What is in BENCH_RAW is not measured again, so this goes on where it was interrupted; another version begins anew.
+BENCH_RAW ?= raw/$(VERSION)
 BENCH_ALL = steady,node60-a,node60-b,small,small-tls,huge,blackholes,idle,idle-100,burst,churn,gzip,shuffle
 
 .PHONY: bench-all

@@ -2,14 +2,17 @@ package main
 
 import (
 	"context"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"scraper/bench/agent"
 	"scraper/bench/body"
+	"scraper/bench/report"
 )
 
 func TestScenarios(t *testing.T) {
@@ -141,4 +144,45 @@ type testWriter struct{ t *testing.T }
 func (w testWriter) Write(b []byte) (int, error) {
 	w.t.Log(string(b))
 	return len(b), nil
+}
+
+// What is measured already is not measured again, what failed or had other windows is; and nothing is begun which would
+// end too late.
+func TestResume(t *testing.T) {
+	raw := t.TempDir()
+	idle := &scenario{name: "idle", about: "nothing", interval: time.Second, quick: span{time.Second, time.Second},
+		build: func(context.Context, *measurement) error { return nil }}
+	ends := func(name string) *agent.Agent {
+		return &agent.Agent{Name: name, Kind: agent.VMAgent, Path: "/bin/false"}
+	}
+	for _, r := range []report.Result{
+		{Scenario: "idle", Agent: "vmagent-done", Windows: "quick", Millicores: 7},
+		{Scenario: "idle", Agent: "vmagent-long", Windows: "long", Millicores: 7},
+		{Scenario: "idle", Agent: "vmagent-failed", Windows: "quick", Error: "it failed"},
+	} {
+		if err := report.WriteRaw(raw, r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	measured := func(name string) bool {
+		r, err := report.ReadRaw(raw, "idle", name)
+		return err == nil && strings.HasPrefix(r.Error, "the agent ended")
+	}
+	agents := []*agent.Agent{ends("vmagent-done"), ends("vmagent-long"), ends("vmagent-failed"), ends("vmagent-new")}
+	b := &bench{out: io.Discard, length: quickLength, tmp: t.TempDir()}
+	f := flags{raw: raw, resume: true, length: quickLength, stopAfter: time.Minute}
+	if err := b.measureAll(t.Context(), f, []*scenario{idle}, agents, time.Now().Add(-time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	if measured("vmagent-new") || measured("vmagent-failed") {
+		t.Error("a measurement was begun which ends too late")
+	}
+	if err := b.measureAll(t.Context(), f, []*scenario{idle}, agents, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range agents {
+		if got, want := measured(a.Name), a.Name != "vmagent-done"; got != want {
+			t.Errorf("%s was measured: %v, want %v", a.Name, got, want)
+		}
+	}
 }

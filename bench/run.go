@@ -281,6 +281,10 @@ func (m *measurement) run(ctx context.Context) error {
 
 // dead makes an error of the agent's end.
 func (m *measurement) dead(err error) error {
+	select {
+	case <-m.process.Done():
+	case <-time.After(time.Second): // it lives, or its end is not known yet
+	}
 	m.res.Log = m.process.Log()
 	if ended := m.process.Ended(); ended != "" {
 		lines := strings.Split(strings.TrimSpace(m.process.Log()), "\n")

@@ -21,7 +21,7 @@ var columns = []struct {
 	{"anon avg MiB", func(r Result) string { return mib(r.AnonAvg) }},
 	{"anon peak MiB", func(r Result) string { return mib(r.AnonPeak) }},
 	{"working set peak MiB", func(r Result) string { return mib(r.WorkingSetPeak) }},
-	{"samples/s", func(r Result) string { return number(float64(r.Samples)/r.WindowSeconds, 0) }},
+	{"samples/s", func(r Result) string { return number(float64(r.Samples)/max(r.WindowSeconds, 1), 0) }},
 	{"wire B/sample", func(r Result) string { return number(r.WirePerSample, 1) }},
 	{"late", late},
 	{"p99 ms", func(r Result) string { return number(r.Late.P99Millis, 1) }},
