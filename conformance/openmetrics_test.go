@@ -13,6 +13,8 @@ import (
 	"scraper/streamparse"
 )
 
+var openMetrics = streamparse.Body{Format: streamparse.FormatOpenMetrics}
+
 func theirOpenMetrics(body []byte) textparse.Parser {
 	return textparse.NewOpenMetricsParser(bytes.Clone(body), labels.NewSymbolTable())
 }
@@ -168,10 +170,10 @@ func TestOpenMetricsEdgeCases(t *testing.T) {
 	rng := rand.New(rand.NewPCG(21, 22))
 	for i, tt := range omCases {
 		body := omBody(i)
-		if _, err := theirEvents(theirOpenMetrics(body)); (err == nil) != tt.accepted {
+		if _, err := theirEvents(theirOpenMetrics(body), false); (err == nil) != tt.accepted {
 			t.Errorf("the oracle says %v of %q, want accepted = %v", err, body, tt.accepted)
 		}
-		checkEvents(t, "edge case", streamparse.FormatOpenMetrics, body, theirOpenMetrics(body), rng)
+		checkEvents(t, "edge case", openMetrics, body, theirOpenMetrics(body), rng)
 	}
 }
 
@@ -190,10 +192,10 @@ func TestOpenMetricsBodies(t *testing.T) {
 			if len(body) > 0 && !bytes.HasSuffix(bytes.TrimSpace(body), []byte("# EOF")) {
 				body = append(body, "# EOF\n"...)
 			}
-			if all, err := theirEvents(theirOpenMetrics(body)); err != nil || len(all) == 0 {
+			if all, err := theirEvents(theirOpenMetrics(body), false); err != nil || len(all) == 0 {
 				t.Errorf("%s: the oracle has %d events, %v, want some and no error", f, len(all), err)
 			}
-			checkEvents(t, f, streamparse.FormatOpenMetrics, body, theirOpenMetrics(body), rng)
+			checkEvents(t, f, openMetrics, body, theirOpenMetrics(body), rng)
 		}
 	}
 }
@@ -224,7 +226,7 @@ func TestOpenMetricsDamaged(t *testing.T) {
 func checkAnyOpenMetrics(t *testing.T, name string, body []byte, rng *rand.Rand) {
 	t.Helper()
 	if bytes.IndexByte(body, 0) < 0 {
-		checkEvents(t, name, streamparse.FormatOpenMetrics, body, theirOpenMetrics(body), rng)
+		checkEvents(t, name, openMetrics, body, theirOpenMetrics(body), rng)
 	}
 }
 

@@ -6,40 +6,38 @@ type Exemplar struct {
 	TimestampMillis int64
 	HasTimestamp    bool
 
-	from, to int // its labels, in exemplars.labels
+	from, to int   // its labels, in exemplars.labels
+	at       stamp // of protobuf
+	isNative bool  // it belongs to a native histogram as such
 }
 
-// exemplars are those of the current entry.
+// exemplars are those of one entry, or of one metric in protobuf.
 type exemplars struct {
 	list   []Exemplar
-	labels []labelSpan
-	text   []byte // what the spans are offsets into
+	labels []Label
 }
 
-// maxKeptExemplars is how many exemplars, and labels of exemplars, a closed parser keeps room for.
-const maxKeptExemplars = 1024
+func (e *exemplars) reset() { e.list, e.labels = e.list[:0], e.labels[:0] }
 
-func (e *exemplars) reset(text []byte) {
-	e.list, e.labels, e.text = e.list[:0], e.labels[:0], text
-}
-
+// shrink drops all views, and room beyond maxKeptParts.
 func (e *exemplars) shrink() {
-	if cap(e.list) > maxKeptExemplars {
+	if cap(e.list) > maxKeptParts {
 		e.list = nil
 	}
-	if cap(e.labels) > maxKeptExemplars {
+	if cap(e.labels) > maxKeptParts {
 		e.labels = nil
 	}
+	clear(e.labels[:cap(e.labels)])
 }
 
 // Exemplars is a view of the current sample's exemplar, if it has one, or of all those of a histogram.
-func (p *Parser) Exemplars() []Exemplar { return p.exemplars.list }
+func (p *Parser) Exemplars() []Exemplar { return p.current }
 
 // AppendExemplarLabels appends the labels of e, one of Exemplars, to dst, as they were written: in OpenMetrics with their
 // escapes, as Prometheus leaves them. The views are valid like Series.
 func (p *Parser) AppendExemplarLabels(dst []Label, e Exemplar) []Label {
-	for _, l := range p.exemplars.labels[e.from:e.to] {
-		dst = append(dst, Label{p.exemplars.text[l.name.start:l.name.end:l.name.end], p.exemplars.text[l.value.start:l.value.end:l.value.end]})
+	if p.format == FormatProtobuf {
+		return append(dst, p.pb.metric.exemplars.labels[e.from:e.to]...)
 	}
-	return dst
+	return append(dst, p.exemplars.labels[e.from:e.to]...)
 }

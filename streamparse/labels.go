@@ -3,6 +3,9 @@ package streamparse
 // AppendLabels appends the current sample's labels to dst, with the metric's name as __name__ first, unescaped, in the
 // order in which they were written; names may repeat, and values may be empty. The views are valid like Series.
 func (p *Parser) AppendLabels(dst []Label) []Label {
+	if p.format == FormatProtobuf {
+		return p.appendProtobufLabels(dst)
+	}
 	size := 0
 	for _, l := range p.labels {
 		if l.name.escaped || l.value.escaped {

@@ -31,9 +31,6 @@ var pow10 = [exactPower + 1]float64{
 // tail parses what follows a series: a blank, a value, at most a timestamp, a newline. It returns the length of that, and
 // 0 for anything else, or when b ends before the newline. It takes nothing that tailSlow would not take.
 func (p *Parser) tail(b []byte) int {
-	if p.format != FormatText {
-		return p.tailOpenMetrics(b)
-	}
 	if len(b) < 3 || b[0] != ' ' && b[0] != '\t' {
 		return 0
 	}

@@ -245,11 +245,10 @@ func (p *Parser) scanStrictLabels(b []byte, i int, named *bool) (end, newlines i
 		if !utf8.Valid(b[i+1 : e-1]) {
 			return 0, 0, fault{"label value is not valid UTF-8", i}, false
 		}
-		l := labelSpan{name, span{uint32(i + 1), uint32(e - 1), escaped}}
 		if named == nil {
-			p.exemplars.labels = append(p.exemplars.labels, l)
+			p.exemplars.labels = append(p.exemplars.labels, Label{b[name.start:name.end:name.end], b[i+1 : e-1 : e-1]})
 		} else {
-			p.labels = append(p.labels, l)
+			p.labels = append(p.labels, labelSpan{name, span{uint32(i + 1), uint32(e - 1), escaped}})
 		}
 		if i = e; i == len(b) {
 			return 0, 0, fault{}, false
@@ -283,14 +282,14 @@ func (p *Parser) tailOpenMetrics(b []byte) int {
 		i++
 		if b[i] == '\n' {
 			p.value, p.hasTS = v, false
-			p.exemplars.list = p.exemplars.list[:0]
+			p.current = nil
 			return i + 1
 		}
 		if b[i] == ' ' {
 			seconds, n := decimal(b[i+1:])
 			if i += 1 + n; n > 0 && b[i] == '\n' {
 				p.value, p.ts, p.hasTS = v, int64(seconds*1000), true
-				p.exemplars.list = p.exemplars.list[:0]
+				p.current = nil
 				return i + 1
 			}
 		}
@@ -302,7 +301,7 @@ func (p *Parser) tailOpenMetrics(b []byte) int {
 // tailOpenMetricsSlow parses what follows a series: value, timestamp, exemplar, newline. It returns how many bytes that
 // is, or 0, with a reason, or with none where b ends before it.
 func (p *Parser) tailOpenMetricsSlow(b []byte) (used int, f fault) {
-	p.exemplars.reset(b)
+	p.exemplars.reset()
 	if len(b) == 0 {
 		return 0, fault{}
 	}
@@ -329,6 +328,7 @@ func (p *Parser) tailOpenMetricsSlow(b []byte) (used int, f fault) {
 		p.exemplars.list = append(p.exemplars.list, e)
 	}
 	p.value, p.ts, p.hasTS = v, ts, hasTS
+	p.current = p.exemplars.list
 	return i + 1, fault{}
 }
 

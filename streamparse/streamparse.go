@@ -29,12 +29,13 @@ type Kind uint8
 
 // The kinds of entries.
 const (
-	KindNone    Kind = iota // the end of the body
-	KindSample              // a sample: Series, Value, Timestamp, AppendLabels
-	KindType                // a TYPE line: Family, Type
-	KindHelp                // a HELP line: Family, Help
-	KindComment             // anything else which starts with #
-	KindUnit                // a UNIT line: Family, Unit
+	KindNone      Kind = iota // the end of the body
+	KindSample                // a sample: Series, Value, Timestamp, AppendLabels
+	KindType                  // a TYPE line: Family, Type
+	KindHelp                  // a HELP line: Family, Help
+	KindComment               // anything else which starts with #
+	KindUnit                  // a UNIT line: Family, Unit
+	KindHistogram             // a native histogram: Series, Histogram, Timestamp, AppendLabels
 )
 
 // Type is a family's type, as a TYPE line gives it.
@@ -85,11 +86,18 @@ var ErrLineTooLong = errors.New("line too long")
 
 // ParseError says where and why a body is not in its format.
 type ParseError struct {
-	Line   int    // starting from 1
+	Line   int    // starting from 1; in protobuf the number of the metric family
 	Reason string // with the offending text, cut and quoted
+
+	isFamily bool
 }
 
-func (e *ParseError) Error() string { return fmt.Sprintf("line %d: %s", e.Line, e.Reason) }
+func (e *ParseError) Error() string {
+	if e.isFamily {
+		return fmt.Sprintf("metric family %d: %s", e.Line, e.Reason)
+	}
+	return fmt.Sprintf("line %d: %s", e.Line, e.Reason)
+}
 
 // Parser reads one body after the other.
 //
@@ -113,6 +121,7 @@ type Parser struct {
 	bad      int
 	firstBad *ParseError
 
+	body    Body
 	format  Format
 	lenient bool // Options.SkipBadLines, in text
 	ended   bool // "# EOF" was read
@@ -130,7 +139,9 @@ type Parser struct {
 	name      span
 	labels    []labelSpan
 	unescaped []byte
-	exemplars exemplars
+	exemplars exemplars  // of OpenMetrics
+	current   []Exemplar // the current entry's
+	pb        protobuf
 	nameLabel [len(nameLabel)]byte // what the metric's name is called
 }
 
@@ -155,17 +166,28 @@ func New(o Options) *Parser {
 	return p
 }
 
-// Reset begins a new body in text 0.0.4 or 1.0.0. It borrows r until the next Reset or Close.
-func (p *Parser) Reset(r io.Reader) { p.ResetFormat(r, FormatText) }
+// Body says what a body is, and what is wanted of it. The zero value is text 0.0.4 or 1.0.0.
+type Body struct {
+	Format Format
+	// NativeHistograms delivers native histograms where there are any; without, histograms are read as classic ones.
+	NativeHistograms bool
+	// ClassicHistograms delivers the classic buckets of a native histogram, too, if it has any.
+	ClassicHistograms bool
+}
 
-// ResetFormat is Reset for a body in another format.
-func (p *Parser) ResetFormat(r io.Reader, f Format) {
+// Reset begins a new body in text format. It borrows r until the next Reset or Close.
+func (p *Parser) Reset(r io.Reader) { p.ResetBody(r, Body{}) }
+
+// ResetBody is Reset for a body in any format.
+func (p *Parser) ResetBody(r io.Reader, b Body) {
 	p.r = r
-	p.format = f
-	p.lenient = p.opts.SkipBadLines && f == FormatText
+	p.body = b
+	p.format = b.Format
+	p.lenient = p.opts.SkipBadLines && p.format == FormatText
 	p.pos, p.end, p.line, p.bytes, p.bad = 0, 0, 0, 0, 0
 	p.eof, p.err, p.firstBad = false, nil, nil
 	p.ended = false
+	p.pb.reset()
 	p.dropViews()
 }
 
@@ -185,12 +207,14 @@ func (p *Parser) Close() {
 		p.labels = nil
 	}
 	p.exemplars.shrink()
+	p.pb.shrink()
 }
 
 func (p *Parser) dropViews() {
 	p.series, p.family, p.help, p.unit, p.text = nil, nil, nil, nil, nil
 	p.labels = p.labels[:0]
-	p.exemplars.reset(nil)
+	p.exemplars.reset()
+	p.current = nil
 }
 
 // Value is the current sample's value; every NaN is the same one.
@@ -198,6 +222,15 @@ func (p *Parser) Value() float64 { return p.value }
 
 // Timestamp is the current sample's own timestamp in milliseconds; ok is false where it has none.
 func (p *Parser) Timestamp() (ms int64, ok bool) { return p.ts, p.hasTS }
+
+// StartTimestamp is when the current sample's counter, summary or histogram began to count, in milliseconds; ok is false
+// where that is not known.
+func (p *Parser) StartTimestamp() (ms int64, ok bool) {
+	if p.format == FormatProtobuf {
+		return p.pb.start.millis(), p.pb.start.isSet
+	}
+	return 0, false
+}
 
 // Series is a view of the bytes of the current sample before its value: name and labels as the target wrote them.
 func (p *Parser) Series() []byte { return p.series }
@@ -210,10 +243,13 @@ func (p *Parser) Help() []byte { return p.help }
 
 // AppendHelp appends the current HELP line's text to dst, with its escapes resolved.
 func (p *Parser) AppendHelp(dst []byte) []byte {
-	if p.format == FormatOpenMetrics {
+	switch p.format {
+	case FormatText:
+		return appendUnescapedHelp(dst, p.help)
+	case FormatOpenMetrics:
 		return appendUnescaped(dst, p.help)
 	}
-	return appendUnescapedHelp(dst, p.help)
+	return append(dst, p.help...)
 }
 
 // Unit is a view of the current UNIT line's text.
@@ -222,7 +258,7 @@ func (p *Parser) Unit() []byte { return p.unit }
 // Type is the current TYPE line's type.
 func (p *Parser) Type() Type { return p.typ }
 
-// Line is the number of the line which was parsed last, starting from 1.
+// Line is the number of the line which was parsed last, starting from 1; in protobuf of the metric family.
 func (p *Parser) Line() int { return p.line }
 
 // Bytes is how many bytes of the body were read so far.
@@ -234,6 +270,9 @@ func (p *Parser) Bad() (n int, first *ParseError) { return p.bad, p.firstBad }
 // Peek returns a view of the next n bytes, or nil when the body has fewer, or when the next line is not a sample's.
 // The view starts at a line's start.
 func (p *Parser) Peek(n int) []byte {
+	if p.format == FormatProtobuf {
+		return p.peekProtobuf(n)
+	}
 	if p.end-p.pos < n+tailRoom && !p.ensure(n+tailRoom) {
 		return nil
 	}
@@ -247,6 +286,9 @@ func (p *Parser) Peek(n int) []byte {
 // blank. 0 means that it cannot say. It is right unless a brace stands behind the series or there is something unusual about
 // the line, and costs far less than Next; who has met the series compares what Peek shows for it.
 func (p *Parser) Guess() int {
+	if p.format == FormatProtobuf {
+		return p.guessProtobuf()
+	}
 	b := p.w[p.pos:p.end]
 	nl := indexNewline(b)
 	if nl <= 0 || b[0] == '#' {
@@ -274,7 +316,15 @@ func (p *Parser) ensure(n int) bool {
 // Take takes the sample whose series is the next n bytes, which the caller has compared with a Series that it met before.
 // It reports false, and takes nothing, unless a blank, a value, and at most a timestamp follow, and then a newline.
 func (p *Parser) Take(n int) bool {
-	used := p.tail(p.w[p.pos+n : p.end])
+	used := 0
+	switch p.format {
+	case FormatText:
+		used = p.tail(p.w[p.pos+n : p.end])
+	case FormatOpenMetrics:
+		used = p.tailOpenMetrics(p.w[p.pos+n : p.end])
+	default:
+		return p.takeProtobuf(n)
+	}
 	if used == 0 || n+used > p.opts.MaxLineBytes {
 		return false
 	}
@@ -289,6 +339,9 @@ func (p *Parser) SkipLines(n int) { p.line += n }
 // Next parses the next entry. At the end of the body it returns KindNone and a nil error. An error is final: a *ParseError,
 // or what reading the body ended with.
 func (p *Parser) Next() (Kind, error) {
+	if p.format == FormatProtobuf {
+		return p.nextProtobuf()
+	}
 	for {
 		if p.err != nil {
 			return KindNone, p.err
