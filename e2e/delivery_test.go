@@ -254,13 +254,13 @@ func wantAll(t testing.TB, s *sink, series int, targets ...*target) {
 	}
 }
 
-// TestAnswers lets each of many receivers give one answer once: after some, the block is sent again, after the others it
-// is lost and counted. Nothing else is lost, and no receiver waits for another.
+// TestAnswers lets each of many receivers give one answer once: after some, the block is sent again, or its halves are, after
+// the others it is lost and counted. Nothing else is lost, and no receiver waits for another.
 func TestAnswers(t *testing.T) {
 	t.Parallel()
 	const series = 20
-	again := []int{302, 401, 403, 404, 408, 418, 429, 500, 502, 503}
-	lost := []int{400, 409, 413, 415, 422}
+	again := []int{302, 401, 403, 404, 408, 418, 429, 500, 502, 503, 400, 413, 422}
+	lost := []int{409, 415}
 	f := startFarm(t, 1)
 	all := addTargets(f, 4, func(int) answer { return counting(series) })
 	sinks := make(map[int]*sink)

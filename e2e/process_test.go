@@ -174,7 +174,7 @@ func (a *agent) mustReload(t testing.TB) {
 	}
 }
 
-// metrics returns the agent's own metrics by their series as /metrics writes them.
+// metrics returns the agent's own metrics by their series as /metrics writes them. The books balance at any time.
 func (a *agent) metrics(t testing.TB) map[string]float64 {
 	t.Helper()
 	status, text := fetch(t, http.MethodGet, a.url+"/metrics")
@@ -184,6 +184,9 @@ func (a *agent) metrics(t testing.TB) map[string]float64 {
 	m := make(map[string]float64)
 	for _, s := range parseText(t, text) {
 		m[s.text] = s.value
+		if strings.HasPrefix(s.text, "scraper_books_unbalanced_samples") && s.value != 0 {
+			t.Errorf("%s %v, want 0", s.text, s.value)
+		}
 	}
 	return m
 }

@@ -1,6 +1,8 @@
 package scrape
 
 import (
+	"sync/atomic"
+
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -22,6 +24,8 @@ type Metrics struct {
 	targets        *prometheus.GaugeVec
 	dropped        *prometheus.GaugeVec
 	syncFailed     prometheus.Counter
+
+	unbalanced atomic.Int64
 }
 
 // The reasons why samples are dropped before the commit; with samplesCommit they add up to samplesRead.
@@ -94,6 +98,7 @@ func (m *Metrics) count(c *counts) {
 	m.samplesInline.Add(float64(c.Inline))
 	m.markers.Add(float64(c.Markers))
 	m.badLines.Add(float64(c.Bad))
+	rest := c.Scraped - c.Committed
 	for _, d := range []struct {
 		reason string
 		n      int
@@ -104,5 +109,10 @@ func (m *Metrics) count(c *counts) {
 		if d.n > 0 {
 			m.samplesDropped.WithLabelValues(d.reason).Add(float64(d.n))
 		}
+		rest -= d.n
 	}
+	m.unbalanced.Add(int64(rest))
 }
+
+// Unbalanced is the samples which were read less those committed and those dropped: zero, or there is a bug.
+func (m *Metrics) Unbalanced() int64 { return m.unbalanced.Load() }

@@ -88,8 +88,10 @@ func newAgent(s *Settings, p parts) (*agent, error) {
 	if err != nil {
 		return nil, err
 	}
+	scraped := scrape.NewMetrics(reg)
+	reg.MustRegister(newBooksCollector(scraped.Unbalanced, a.writer.Books))
 	a.targets, err = scrape.New(scrape.Options{
-		Sink: a.writer, Dict: a.dict, Pool: a.pool, Logger: p.log, Metrics: scrape.NewMetrics(reg), Dialect: s.Dialect,
+		Sink: a.writer, Dict: a.dict, Pool: a.pool, Logger: p.log, Metrics: scraped, Dialect: s.Dialect,
 		HostSeed: p.hostSeed, UserAgent: "scraper/" + version, MaxScrapeBytes: s.MaxScrapeBytes, MaxLineBytes: int(s.MaxLineBytes),
 		MaxBatchBytes: s.MaxBatchBytes, SpoolDir: s.DataPath, Released: a.keeper.Released,
 	})

@@ -9,6 +9,7 @@ import (
 
 	"scraper/bufpool"
 	"scraper/labelcompress"
+	"scraper/remotewrite"
 )
 
 // configMetrics tell of reloads.
@@ -142,6 +143,21 @@ func newDictCollector(dict *labelcompress.Dict) prom.Collector {
 			counter(6, st.Compactions)
 			gauge(7, float64(st.Limbo))
 			gauge(8, st.OldestBlockAge.Seconds())
+		},
+	}
+}
+
+// newBooksCollector exports what the books lack: of scrapes what was read less what became of it, and of each destination
+// what was committed and recovered less what became of that.
+func newBooksCollector(scraped func() int64, sent func() []remotewrite.DestinationBooks) prom.Collector {
+	return &statsCollector{
+		descs: []*prom.Desc{prom.NewDesc("scraper_books_unbalanced_samples",
+			"Samples of which nobody knows what became of them. Anything but 0 is a bug; please report it.", []string{"part", "destination"}, nil)},
+		collect: func(ch chan<- prom.Metric, d []*prom.Desc) {
+			ch <- prom.MustNewConstMetric(d[0], prom.GaugeValue, float64(scraped()), "scrape", "")
+			for _, b := range sent() {
+				ch <- prom.MustNewConstMetric(d[0], prom.GaugeValue, float64(b.Unbalanced()), "remotewrite", b.Name)
+			}
 		},
 	}
 }
