@@ -77,7 +77,7 @@ func (b *body) Wait() {
 	defer b.mu.Unlock()
 	switch {
 	case b.err != nil, b.br.Buffered() > 0:
-	case b.c.tls != nil: // whose own buffers cannot be seen
+	case b.c.secure(): // whose own buffers cannot be seen
 		_, _ = b.br.Peek(1)
 	default:
 		b.await()

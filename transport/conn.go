@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"runtime/debug"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -27,13 +28,12 @@ const (
 type conn struct {
 	// Immutable after dial.
 	key  hostKey
-	nc   net.Conn        // what is spoken on: the socket, or TLS over it
-	raw  syscall.RawConn // of the socket; nil if it has none
-	base *tls.Config     // which was current when the connection was made; nil for plain ones
-	tls  *tlsSocket      // below TLS; nil for plain ones
+	nc   net.Conn    // what is spoken on: &sock, or TLS over it
+	base *tls.Config // which was current when the connection was made; nil for plain ones
 	t    *Transport
 
 	closed atomic.Bool
+	sock   socket
 
 	// Owned by the holder.
 	next  *conn // in the idle set
@@ -43,18 +43,30 @@ type conn struct {
 	one   [1]byte
 }
 
-// tlsSocket stands between TLS and a socket, and notes how large a buffer crypto/tls reads into, for that one stays with
-// the connection. (Reading large records apart from what follows them would not help: the buffer doubles, and servers
-// like Go's come to their largest records step by step.)
-type tlsSocket struct {
-	net.Conn
-	bufferBytes int
-}
-
-// Read borrows p.
-func (s *tlsSocket) Read(p []byte) (int, error) {
-	s.bufferBytes = max(s.bufferBytes, len(p))
-	return s.Conn.Read(p)
+// dialAside dials on a stack of its own: connecting, and a handshake all the more, makes a stack grow, which the caller
+// would keep while it waits for the answer.
+func (t *Transport) dialAside(ctx context.Context, key hostKey, base *tls.Config) (*conn, error) {
+	type result struct {
+		c        *conn
+		err      error
+		panicked any
+	}
+	done := make(chan result, 1)
+	go func() {
+		var r result
+		defer func() {
+			if p := recover(); p != nil {
+				r.panicked = fmt.Sprintf("%v\n%s", p, debug.Stack())
+			}
+			done <- r
+		}()
+		r.c, r.err = t.dial(ctx, key, base)
+	}()
+	r := <-done
+	if r.panicked != nil {
+		panic(r.panicked) // where the caller may deal with it
+	}
+	return r.c, r.err
 }
 
 // dial makes a connection, within the context and the timeouts of the options.
@@ -67,23 +79,23 @@ func (t *Transport) dial(ctx context.Context, key hostKey, base *tls.Config) (*c
 			network, addr = "unix", path
 		}
 	}
-	socket, err := t.connect(ctx, network, addr)
+	nc, err := t.connect(ctx, network, addr)
 	if err != nil {
 		return nil, err
 	}
-	c := &conn{key: key, nc: socket, base: base, t: t}
+	c := &conn{key: key, base: base, t: t, sock: socket{Conn: nc}}
+	c.nc = &c.sock
 	c.key.addr = strings.Clone(key.addr) // which may be part of a larger string
-	if sc, ok := socket.(syscall.Conn); ok {
+	if sc, ok := nc.(syscall.Conn); ok {
 		if raw, err := sc.SyscallConn(); err == nil {
-			c.raw = raw
+			c.sock.raw = raw
 		}
 	}
 	t.open.Add(1)
 	if base == nil {
 		return c, nil
 	}
-	c.tls = &tlsSocket{Conn: socket}
-	tc := tls.Client(c.tls, t.tlsFor(c))
+	tc := tls.Client(&c.sock, t.tlsFor(c))
 	if err := t.handshake(ctx, tc); err != nil {
 		c.abort()
 		return nil, fmt.Errorf("TLS handshake: %w", err)
@@ -173,11 +185,11 @@ func (t *Transport) handshake(ctx context.Context, tc *tls.Conn) error {
 // alive reports whether an idle connection looks as if it could be used: the server has neither closed it nor sent what
 // nobody asked for.
 func (c *conn) alive() bool {
-	if c.raw == nil {
+	if c.sock.raw == nil {
 		return true
 	}
 	c.quiet = false
-	return c.raw.Read(c.peek) == nil && c.quiet
+	return c.sock.raw.Read(c.peek) == nil && c.quiet
 }
 
 // peek looks whether there is something to read. It is for RawConn.Read, and has it not wait.
@@ -186,27 +198,10 @@ func (c *conn) peek(fd uintptr) bool {
 	return true
 }
 
-// nothingToRead reports whether a socket is open and has nothing for us. An error of the socket is told once: whoever
-// asks afterwards finds the end.
-func nothingToRead(fd uintptr) (bool, error) {
-	var b [1]byte
-	for {
-		_, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
-		switch {
-		case err == nil:
-			return false, nil
-		case errors.Is(err, syscall.EAGAIN):
-			return true, nil
-		case !errors.Is(err, syscall.EINTR):
-			return false, os.NewSyscallError("recvfrom", err)
-		}
-	}
-}
-
 // settled reports whether TLS has nothing left in its own buffers, neither data nor an alert. Plain connections have no
 // such buffers.
 func (c *conn) settled() bool {
-	if c.tls == nil {
+	if !c.secure() {
 		return true
 	}
 	if c.nc.SetReadDeadline(past) != nil {
@@ -217,20 +212,16 @@ func (c *conn) settled() bool {
 }
 
 // cut ends all calls in progress with a timeout. The connection is of no use afterwards.
-func (c *conn) cut() { _ = c.socket().SetDeadline(past) }
+func (c *conn) cut() { _ = c.sock.SetDeadline(past) }
 
-func (c *conn) socket() net.Conn {
-	if c.tls != nil {
-		return c.tls.Conn
-	}
-	return c.nc
-}
+// secure reports whether it is a TLS connection.
+func (c *conn) secure() bool { return c.base != nil }
 
 // close ends a connection in peace: the server is told by TLS, too.
 func (c *conn) close() { c.shut(c.nc) }
 
 // abort ends a connection at once. It may be called beside calls in progress.
-func (c *conn) abort() { c.shut(c.socket()) }
+func (c *conn) abort() { c.shut(&c.sock) }
 
 func (c *conn) shut(end net.Conn) {
 	if !c.closed.Swap(true) {
@@ -241,15 +232,15 @@ func (c *conn) shut(end net.Conn) {
 
 // memory is about what the connection holds in Go's heap while it is idle, in bytes.
 func (c *conn) memory() int64 {
-	if c.tls == nil {
+	if !c.secure() {
 		return plainConnBytes
 	}
-	return tlsConnBytes + int64(c.tls.bufferBytes)
+	return tlsConnBytes + int64(c.sock.readSize)
 }
 
 // fat is how much more than an ordinary idle TLS connection it holds.
 func (c *conn) fat() int64 {
-	if c.tls == nil {
+	if !c.secure() {
 		return 0
 	}
 	return max(0, c.memory()-tlsAllowance)

@@ -58,15 +58,21 @@ func (s *source) Read(p []byte) (int, error) {
 // a kept connection which the server had given up before the first byte of an answer; then another one may be tried.
 func (t *Transport) exchange(ctx context.Context, c *conn, req *http.Request) (resp *http.Response, dead bool, err error) {
 	b := &body{t: t, c: c, ctx: ctx, src: source{c: c, left: int64(t.opts.MaxHeaderBytes)}}
-	if ctx.Done() != nil {
+	if _, limited := ctx.Deadline(); limited || ctx.Done() != nil {
 		// This is all that makes the request end in time: a deadline of its own on the connection would have to be set
 		// and taken back for each request, and could come a moment before the context's.
-		b.stop = context.AfterFunc(ctx, c.cut)
+		b.stop = whenDone(ctx, c.cut)
 	}
 	doing, err := b.send(req)
+	once := wantsClose(req)
+	var asked *http.Request // nil is a GET; the request itself need not be held while nothing comes
+	if req.Method == http.MethodHead {
+		asked = &http.Request{Method: http.MethodHead}
+	}
 	if err == nil {
 		doing = "read the answer's header"
-		resp, err = b.header(req)
+		b.await()
+		resp, err = b.header(asked)
 	}
 	if err != nil {
 		dead = c.used && b.src.read == 0 && ctx.Err() == nil && hasEnded(err, b.src.err)
@@ -81,7 +87,7 @@ func (t *Transport) exchange(ctx context.Context, c *conn, req *http.Request) (r
 		state := tc.ConnectionState()
 		resp.TLS = &state
 	}
-	b.keep = !resp.Close && !wantsClose(req)
+	b.keep = !resp.Close && !once
 	if resp.Body == http.NoBody {
 		b.over(b.keep)
 		return resp, false, nil
@@ -91,6 +97,14 @@ func (t *Transport) exchange(ctx context.Context, c *conn, req *http.Request) (r
 	b.inner = resp.Body
 	resp.Body = b
 	return resp, false, nil
+}
+
+// whenDone is context.AfterFunc, without a context in between if ctx has such a method itself.
+func whenDone(ctx context.Context, f func()) (stop func() bool) {
+	if a, ok := ctx.(interface{ AfterFunc(func()) func() bool }); ok {
+		return a.AfterFunc(f)
+	}
+	return context.AfterFunc(ctx, f)
 }
 
 // hasEnded reports whether one of the errors is how a connection fails which the server had closed before.
@@ -114,9 +128,8 @@ func (b *body) send(req *http.Request) (doing string, err error) {
 	return "send the request", err
 }
 
-// header waits for the answer and reads its header. The reader which it takes is the body's afterwards.
+// header reads the answer's header. The reader which it takes is the body's afterwards.
 func (b *body) header(req *http.Request) (*http.Response, error) {
-	b.await()
 	b.br = b.t.opts.Readers.get(&b.src, smallReader)
 	for {
 		resp, err := http.ReadResponse(b.br, req)
@@ -150,11 +163,11 @@ func bounded(err error) error {
 
 // await waits until there is something to read, or an error, without a buffer for it.
 func (b *body) await() {
-	if b.c.raw == nil {
+	if b.c.sock.raw == nil {
 		return
 	}
 	b.looked = false
-	_ = b.c.raw.Read(b.readable) // whose error who reads will see, too
+	_ = b.c.sock.raw.Read(b.readable) // whose error who reads will see, too
 }
 
 // readable is for RawConn.Read, which calls it, waits if it returns false, and calls it again.

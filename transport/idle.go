@@ -13,7 +13,7 @@ type idleCounts struct {
 }
 
 func (n *idleCounts) add(c *conn, sign int) {
-	if c.tls != nil {
+	if c.secure() {
 		n.tls += sign
 	} else {
 		n.plain += sign
@@ -64,7 +64,7 @@ func (t *Transport) CloseIdle() Freed {
 
 // CloseIdleTLS closes the idle TLS connections, which hold by far the most memory. Their sessions can be resumed.
 func (t *Transport) CloseIdleTLS() Freed {
-	return t.closeIdle(func(c *conn) bool { return c.tls != nil })
+	return t.closeIdle(func(c *conn) bool { return c.secure() })
 }
 
 // CloseHost closes the idle connections to a URL's host and port, "host:port": for a target which is gone.
@@ -199,7 +199,7 @@ func (t *Transport) take(key hostKey, base *tls.Config) (*conn, error) {
 func (t *Transport) put(c *conn) {
 	c.since = t.now()
 	t.mu.Lock()
-	keep := !t.closed && (c.tls == nil || c.base == t.tlsConfig && t.counts.fat+c.fat() <= int64(max(0, t.opts.MaxFatTLSBytes)))
+	keep := !t.closed && (!c.secure() || c.base == t.tlsConfig && t.counts.fat+c.fat() <= int64(max(0, t.opts.MaxFatTLSBytes)))
 	if keep {
 		n := 0
 		top := t.idle[c.key]

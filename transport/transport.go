@@ -223,7 +223,7 @@ type Waiter interface {
 
 // RoundTrip sends a GET or HEAD request without a body, and returns the answer once its header is there. The caller
 // closes the answer's body, which is http.NoBody or implements Waiter; its trailers are there once it was read to its
-// end.
+// end. The answer does not refer to the request.
 //
 // If a kept connection proves dead before the first byte of an answer, the request is sent once more, on a new one.
 // Errors of the network are returned as they are, with what was tried before them; those which the context caused wrap
@@ -256,7 +256,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		}
 		t.retries.Add(1)
 	}
-	if c, err = t.dial(ctx, key, base); err != nil {
+	if c, err = t.dialAside(ctx, key, base); err != nil {
 		return nil, err
 	}
 	resp, _, err := t.exchange(ctx, c, req)
