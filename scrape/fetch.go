@@ -1,7 +1,6 @@
 package scrape
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -13,8 +12,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/klauspost/compress/gzip"
-
 	"scraper/config"
 	"scraper/transport"
 )
@@ -23,6 +20,10 @@ const (
 	maxRedirects = 10
 	// maxErrorBytes is how much of an answer that is not a body is read, so that its connection can be used again.
 	maxErrorBytes = 64 << 10
+
+	// acceptCompressed takes zstd from those who have nothing else: its windows are hundred times those of gzip, on both
+	// sides.
+	acceptCompressed = "gzip, zstd;q=0.5"
 
 	acceptText = "text/plain;version=0.0.4;q=1,*/*;q=0.1"
 )
@@ -35,8 +36,9 @@ type request struct {
 	url       string
 	timeout   time.Duration
 	userAgent string
-	gzip      bool
-	maxBytes  int64 // of the decompressed body
+	// compressed: the answer may be.
+	compressed bool
+	maxBytes   int64 // of the decompressed body
 }
 
 // StatusError says that a target answered with something other than 200.
@@ -48,11 +50,8 @@ func (e *StatusError) Error() string {
 
 // fetch sends the request and waits for the answer's header. The caller closes the returned body.
 func (c *jobClient) fetch(ctx context.Context, rq *request) (*http.Response, error) {
-	target, err := url.Parse(rq.url)
-	if err != nil {
-		return nil, errors.New("the target's URL cannot be parsed")
-	}
-	client, at := c.full, target
+	client := c.full
+	var at *url.URL // where the last redirect led
 	for hops := 0; ; hops++ {
 		resp, err := do(ctx, client, at, rq)
 		if err != nil {
@@ -69,6 +68,9 @@ func (c *jobClient) fetch(ctx context.Context, rq *request) (*http.Response, err
 		discard(resp)
 		if location == "" {
 			return nil, &StatusError{resp.StatusCode}
+		}
+		if at == nil {
+			at, _ = url.Parse(rq.url) // which has been done before
 		}
 		if hops == maxRedirects {
 			return nil, fmt.Errorf("more than %d redirects", maxRedirects)
@@ -98,28 +100,44 @@ func isRedirect(code int) bool {
 	return false
 }
 
+// do sends the request to a URL, the target's own if it is nil. Nothing of the request is held while it waits.
 func do(ctx context.Context, client http.RoundTripper, at *url.URL, rq *request) (*http.Response, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, at.String(), nil)
+	req, err := newRequest(ctx, at, rq)
 	if err != nil {
-		return nil, errors.New("the target's URL makes no request")
-	}
-	req.Header.Set("Accept", acceptText)
-	req.Header.Set("User-Agent", rq.userAgent)
-	req.Header.Set("X-Prometheus-Scrape-Timeout-Seconds", strconv.FormatFloat(rq.timeout.Seconds(), 'f', -1, 64))
-	if rq.gzip {
-		req.Header.Set("Accept-Encoding", "gzip")
-	} else {
-		req.Header.Set("Accept-Encoding", "identity")
-	}
-	if user := at.User; user != nil {
-		password, _ := user.Password()
-		req.SetBasicAuth(user.Username(), password)
+		return nil, err
 	}
 	resp, err := client.RoundTrip(req)
 	if err != nil {
 		return nil, withoutURL(err)
 	}
 	return resp, nil
+}
+
+func newRequest(ctx context.Context, at *url.URL, rq *request) (*http.Request, error) {
+	to := rq.url
+	if at != nil {
+		to = at.String()
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, to, nil)
+	if err != nil {
+		return nil, errors.New("the target's URL makes no request")
+	}
+	accepted := "identity"
+	if rq.compressed {
+		accepted = acceptCompressed
+	}
+	values := [...]string{acceptText, accepted, rq.userAgent, strconv.FormatFloat(rq.timeout.Seconds(), 'f', -1, 64)}
+	req.Header = http.Header{
+		"Accept":                              values[0:1:1],
+		"Accept-Encoding":                     values[1:2:2],
+		"User-Agent":                          values[2:3:3],
+		"X-Prometheus-Scrape-Timeout-Seconds": values[3:4:4],
+	}
+	if user := req.URL.User; user != nil {
+		password, _ := user.Password()
+		req.SetBasicAuth(user.Username(), password)
+	}
+	return req, nil
 }
 
 // withoutURL takes the URLs out of an error of net/http, that of an OAuth2 server inside it included: they may hold secrets,
@@ -187,43 +205,6 @@ func (l *limitedReader) Read(p []byte) (int, error) {
 		return n, fmt.Errorf("%w: more than %d bytes; max_scrape_size, body_size_limit or -promscrape.maxScrapeSize would allow more", ErrBodyTooLarge, l.max)
 	}
 	return n, err
-}
-
-// gzipReaders keeps idle decoders, each of which takes some 40 KB. It holds as many as there are workers.
-type gzipReaders struct {
-	idle chan *gzipReader
-}
-
-type gzipReader struct {
-	in  *bufio.Reader
-	dec gzip.Reader
-}
-
-func newGzipReaders(n int) *gzipReaders { return &gzipReaders{idle: make(chan *gzipReader, n)} }
-
-func (g *gzipReaders) get(r io.Reader) (*gzipReader, error) {
-	var z *gzipReader
-	select {
-	case z = <-g.idle:
-		z.in.Reset(r)
-	default:
-		z = &gzipReader{in: bufio.NewReader(r)}
-	}
-	if err := z.dec.Reset(z.in); err != nil {
-		if errors.Is(err, io.EOF) {
-			err = io.ErrUnexpectedEOF
-		}
-		return nil, fmt.Errorf("read gzip header: %w", err)
-	}
-	return z, nil
-}
-
-func (g *gzipReaders) put(z *gzipReader) {
-	z.in.Reset(nil)
-	select {
-	case g.idle <- z:
-	default:
-	}
 }
 
 // workers bounds how many bodies are being parsed at once. A body whose bytes are not there yet takes none.

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
 
 	"scraper/config"
 )
@@ -27,6 +28,18 @@ import (
 func gzipped(text string) []byte {
 	var b bytes.Buffer
 	z := gzip.NewWriter(&b)
+	_, _ = z.Write([]byte(text))
+	_ = z.Close()
+	return b.Bytes()
+}
+
+func zstandard(text string, o ...zstd.EOption) []byte {
+	z, err := zstd.NewWriter(nil, append([]zstd.EOption{zstd.WithEncoderConcurrency(1)}, o...)...)
+	if err != nil {
+		panic(err)
+	}
+	var b bytes.Buffer
+	z.Reset(&b)
 	_, _ = z.Write([]byte(text))
 	_ = z.Close()
 	return b.Bytes()
@@ -46,7 +59,7 @@ func TestRequestHeaders(t *testing.T) {
 			}
 		}
 		f(map[string]string{
-			"Accept": "text/plain;version=0.0.4;q=1,*/*;q=0.1", "Accept-Encoding": "gzip", "User-Agent": "scraper/1.2",
+			"Accept": "text/plain;version=0.0.4;q=1,*/*;q=0.1", "Accept-Encoding": "gzip, zstd;q=0.5", "User-Agent": "scraper/1.2",
 			"X-Prometheus-Scrape-Timeout-Seconds": "5", "Authorization": "", "Referer": "",
 		})
 		f(map[string]string{"X-Prometheus-Scrape-Timeout-Seconds": "0.25"}, "scrape_timeout: 250ms")
@@ -154,6 +167,21 @@ func TestBodies(t *testing.T) {
 		damaged[len(damaged)-6]++
 		f("gzip, a wrong checksum", with(damaged, "gzip"), "gzip: invalid checksum")
 		f("gzip, garbage behind", with(append(gzipped(ok), "garbage garbage garbage"...), "gzip"), "gzip: invalid header")
+		f("zstd", with(zstandard(ok), "zstd"), "")
+		f("zstd, two frames", with(append(zstandard("m 1\n"), zstandard("n 2\n")...), "zstd"), "")
+		f("zstd of nothing", with(zstandard(""), "zstd"), "")
+		for _, cutBy := range []int{1, 4, 9} {
+			z := zstandard(strings.Repeat(ok, 100))
+			f("zstd, cut", with(z[:len(z)-cutBy], "zstd"), "unexpected EOF")
+		}
+		f("zstd, empty", with(nil, "zstd"), "read zstd header: unexpected EOF")
+		f("zstd, none", with([]byte(ok), "zstd"), "zstd: ")
+		damagedZstd := zstandard(strings.Repeat(ok, 100))
+		damagedZstd[len(damagedZstd)-2]++
+		f("zstd, a wrong checksum", with(damagedZstd, "zstd"), "zstd: ")
+		f("zstd, a window of 8 MiB", with(zstandard(strings.Repeat("# c\n", 1<<17), zstd.WithWindowSize(8<<20)), "zstd"), "")
+		f("zstd, a window of 16 MiB", with(zstandard(strings.Repeat("# c\n", 1<<17), zstd.WithWindowSize(16<<20)), "zstd"), "window size exceeded")
+		f("gzip by its old name", with(gzipped(ok), "X-GZIP"), "")
 		f("gzip is read when it was not asked for", with(gzipped(ok), "gzip"), "", "enable_compression: false")
 		f("another encoding", with([]byte(ok), "br"), `Content-Encoding "br"`)
 		f("no encoding by name", with([]byte(ok), "identity"), "")
@@ -163,10 +191,13 @@ func TestBodies(t *testing.T) {
 			limit = func(n int) string { return fmt.Sprintf("max_scrape_size: %d", n) }
 		}
 		tooLarge := "body too large"
-		for _, enc := range []string{"", "gzip"} {
+		for _, enc := range []string{"", "gzip", "zstd"} {
 			body := []byte(ok)
-			if enc == "gzip" {
+			switch enc {
+			case "gzip":
 				body = gzipped(ok)
+			case "zstd":
+				body = zstandard(ok)
 			}
 			f("below the limit "+enc, with(body, enc), "", limit(len(ok)+1))
 			f("at the limit "+enc, with(body, enc), in(config.Prometheus, tooLarge), limit(len(ok)))
@@ -174,6 +205,7 @@ func TestBodies(t *testing.T) {
 		}
 		bomb := gzipped(strings.Repeat("# nothing but comment\n", 1<<20))
 		f("a bomb", with(bomb, "gzip"), tooLarge, limit(1<<20))
+		f("a bomb of zstd", with(zstandard(strings.Repeat("# nothing but comment\n", 1<<20)), "zstd"), tooLarge, limit(1<<20))
 		f("an empty body under a limit", with(nil, ""), "", limit(1))
 
 		line := `m{a="` + strings.Repeat("x", 1<<20) + `"} 1` + "\n"

@@ -24,17 +24,17 @@ const maxDroppedShown = 1000
 
 // Manager holds the targets of all jobs, and scrapes them.
 type Manager struct {
-	opts    Options
-	log     *slog.Logger
-	metrics *Metrics
-	seed    maphash.Seed
-	workers workers
-	idle    chan *worker
-	gzips   *gzipReaders
-	readers transport.Readers
-	spool   *batch.Spool
-	wake    chan struct{}
-	running sync.WaitGroup
+	opts     Options
+	log      *slog.Logger
+	metrics  *Metrics
+	seed     maphash.Seed
+	workers  workers
+	idle     chan *worker
+	decoders *decoders
+	readers  transport.Readers
+	spool    *batch.Spool
+	wake     chan struct{}
+	running  sync.WaitGroup
 	// tableBytes is what the tables of all targets took after their last scrapes.
 	tableBytes atomic.Int64
 
@@ -49,6 +49,8 @@ type Manager struct {
 	mu   sync.Mutex
 	jobs []*job // in the order of the configuration
 	due  schedule
+	// stopping: Run is about to return.
+	stopping bool
 	// swept is when idle connections were looked at last.
 	swept time.Time
 }
@@ -70,15 +72,15 @@ func New(o Options) (*Manager, error) {
 		return nil, fmt.Errorf("scrape: %w", err)
 	}
 	return &Manager{
-		opts:    o,
-		log:     o.Logger,
-		metrics: o.Metrics,
-		seed:    maphash.MakeSeed(),
-		workers: make(workers, o.Workers),
-		idle:    make(chan *worker, o.Workers),
-		gzips:   newGzipReaders(o.Workers),
-		spool:   batch.NewSpool(o.SpoolDir, o.MaxBatchBytes),
-		wake:    make(chan struct{}, 1),
+		opts:     o,
+		log:      o.Logger,
+		metrics:  o.Metrics,
+		seed:     maphash.MakeSeed(),
+		workers:  make(workers, o.Workers),
+		idle:     make(chan *worker, o.Workers),
+		decoders: newDecoders(o.Workers),
+		spool:    batch.NewSpool(o.SpoolDir, o.MaxBatchBytes),
+		wake:     make(chan struct{}, 1),
 	}, nil
 }
 
@@ -365,7 +367,13 @@ func (m *Manager) ConnectionBytes() int64 {
 	return n
 }
 
-// sweep closes connections which have been idle for long, once a minute.
+// DecoderBytes is the memory that the decoders of compressed bodies take, in bytes.
+func (m *Manager) DecoderBytes() int64 { return m.decoders.bytes() }
+
+// ReleaseDecoders lets go of idle decoders, and returns how many bytes they took.
+func (m *Manager) ReleaseDecoders() int64 { return m.decoders.shrink() }
+
+// sweep closes connections which have been idle for long, and lets go of decoders which were, once a minute.
 func (m *Manager) sweep(now time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -375,6 +383,9 @@ func (m *Manager) sweep(now time.Time) {
 	m.swept = now
 	for _, j := range m.jobs {
 		j.state.client.sweep()
+	}
+	if freed := m.decoders.trim(); freed > 0 {
+		m.opts.Released(freed)
 	}
 }
 

@@ -11,6 +11,9 @@ const (
 	lateAfter = 50 * time.Millisecond
 	// idleWait is how long the scheduler sleeps at the most: a change of the wall clock is noticed within it.
 	idleWait = 30 * time.Second
+	// catchUp is the part of the interval by which a scrape may start late because the last one of its target ran until
+	// then: one that never answers is given up at the very moment at which the next scrape is due.
+	catchUp = 10
 )
 
 // schedule is a heap of targets by the time at which they are due.
@@ -53,17 +56,15 @@ func (m *Manager) planLocked(t *target, now time.Time) {
 // Run scrapes until ctx is done, and returns when the last scrape has ended. Scrapes which had their whole body by then
 // are committed, the others send nothing; there are no staleness markers, since the next start goes on.
 func (m *Manager) Run(ctx context.Context) error {
-	scrapeCtx, cancelScrapes := context.WithCancelCause(context.WithoutCancel(ctx))
-	defer cancelScrapes(nil)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
-		wait := m.startDue(scrapeCtx)
+		wait := m.startDue()
 		m.sweep(time.Now())
 		timer.Reset(wait)
 		select {
 		case <-ctx.Done():
-			cancelScrapes(errStopping)
+			m.stopScrapes()
 			m.running.Wait()
 			return nil
 		case <-timer.C:
@@ -73,7 +74,7 @@ func (m *Manager) Run(ctx context.Context) error {
 }
 
 // startDue starts the scrapes which are due, and returns how long it is until the next one.
-func (m *Manager) startDue(ctx context.Context) time.Duration {
+func (m *Manager) startDue() time.Duration {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	now := time.Now()
@@ -94,32 +95,66 @@ func (m *Manager) startDue(ctx context.Context) time.Duration {
 		}
 		t.next = due.Add(t.interval)
 		heap.Fix(&m.due, 0)
-		if t.running {
-			m.metrics.skipped.Inc()
+		if t.life != nil {
+			if !t.waiting.IsZero() {
+				m.metrics.skipped.Inc()
+			}
+			t.waiting = due
 			continue
 		}
-		m.startLocked(ctx, t, due)
+		m.startLocked(t, due)
 	}
 	return idleWait
 }
 
-// startLocked starts the scrape of t.
-func (m *Manager) startLocked(ctx context.Context, t *target, due time.Time) {
-	t.running = true
-	ctx, cancel := context.WithCancelCause(ctx)
-	t.cancel = func() { cancel(errRemoved) }
+// startLocked starts the scrape of t, which is to end before its next one is due, however late it starts.
+func (m *Manager) startLocked(t *target, due time.Time) {
+	end := time.Now().Add(t.timeout)
+	if next := due.Add(t.interval); next.Before(end) {
+		end = next
+	}
+	life := newLifetime(end, &TimeoutError{t.timeout})
+	t.life = life
 	st, interval, timeout := t.state, t.interval, t.timeout
 	m.running.Go(func() {
-		m.scrape(ctx, t, st, interval, timeout, due)
-		cancel(nil)
-		m.mu.Lock()
-		defer m.mu.Unlock()
-		t.running, t.cancel = false, nil
-		if t.ended != nil {
-			close(t.ended)
-			t.ended = nil
-		}
+		m.scrape(life, t, st, interval, timeout, due)
+		m.ended(t, life)
 	})
+}
+
+// ended notes that the scrape of t is over, and starts the one which became due meanwhile, unless it is too late for it.
+func (m *Manager) ended(t *target, life *lifetime) {
+	life.end(errStopping)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	t.life = nil
+	if t.ended != nil {
+		close(t.ended)
+		t.ended = nil
+	}
+	due := t.waiting
+	t.waiting = time.Time{}
+	switch {
+	case due.IsZero(), t.removed, m.stopping:
+	case time.Since(due) <= max(lateAfter, t.interval/catchUp):
+		m.startLocked(t, due)
+	default:
+		m.metrics.skipped.Inc()
+	}
+}
+
+// stopScrapes ends all scrapes which run, and those which would follow them.
+func (m *Manager) stopScrapes() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.stopping = true
+	for _, j := range m.jobs {
+		for _, t := range j.targets {
+			if t.life != nil {
+				t.life.end(errStopping)
+			}
+		}
+	}
 }
 
 // stop ends the schedule of targets which were removed, cancels their scrapes, and waits for them.
@@ -131,8 +166,8 @@ func (m *Manager) stop(targets []*target) {
 		if t.heapIndex >= 0 {
 			heap.Remove(&m.due, t.heapIndex)
 		}
-		if t.running {
-			t.cancel()
+		if t.life != nil {
+			t.life.end(errRemoved)
 			t.ended = make(chan struct{})
 			ended = append(ended, t.ended)
 		}

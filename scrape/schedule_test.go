@@ -150,6 +150,30 @@ func TestSkippedScrapes(t *testing.T) {
 	})
 }
 
+// TestSilentTargets: a target which never answers, with a timeout as long as the interval, is tried in each interval: that
+// it is down is told as often as that one is up.
+func TestSilentTargets(t *testing.T) {
+	bothDialects(t, func(w *world) {
+		w.serve("a:80", http.HandlerFunc(func(_ http.ResponseWriter, rq *http.Request) { <-rq.Context().Done() }))
+		w.apply(oneJob("scrape_timeout: 10s"))
+		w.run()
+		var times []int64
+		for _, s := range w.pass(10*tick + tick/2) {
+			if s.name == "up" {
+				times = append(times, s.ts)
+			}
+		}
+		for i, ts := range times[1:] {
+			if d := ts - times[i]; d != tick.Milliseconds() {
+				t.Errorf("%d ms are between two scrapes, want %d", d, tick.Milliseconds())
+			}
+		}
+		if n := len(times); n < 9 || w.metric("scraper_scrape_skipped_total") != 0 || w.metric("scraper_scrape_late_total") != 0 {
+			t.Errorf("%d scrapes in 10 intervals, %v skipped, %v late", n, w.metric("scraper_scrape_skipped_total"), w.metric("scraper_scrape_late_total"))
+		}
+	})
+}
+
 // TestTurnsMissed: when the process was not running for a while, there is one scrape, and the others are counted.
 func TestTurnsMissed(t *testing.T) {
 	bubble(t, Options{}, func(w *world) {

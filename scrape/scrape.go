@@ -23,6 +23,7 @@ import (
 	"io"
 	"net/http"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"scraper/batch"
@@ -35,10 +36,10 @@ import (
 // series anew each time.
 const keepFailed = 3
 
-// errRemoved ends the scrape of a target which is gone, errStopping those at the end of Run. Nothing is sent then.
-var (
-	errRemoved  = errors.New("the target was removed")
-	errStopping = errors.New("the agent is stopping")
+// errRemoved ends the scrape of a target which is gone, errStopping those at the end of Run.
+const (
+	errRemoved  = giveUp("the target was removed")
+	errStopping = giveUp("the agent is stopping")
 )
 
 // worker is what a scrape borrows while it parses.
@@ -56,16 +57,15 @@ type outcome struct {
 	bodyBytes int64
 }
 
-// scrape does one scrape of t, which is due at the given time.
-func (m *Manager) scrape(ctx context.Context, t *target, st *jobState, interval, timeout time.Duration, due time.Time) {
+// scrape does one scrape of t, which is due at the given time, within the lifetime. While it waits for the answer it is
+// a goroutine and little else, hence the care about what the stack holds and how deep it is.
+func (m *Manager) scrape(life *lifetime, t *target, st *jobState, interval, timeout time.Duration, due time.Time) {
 	start := time.Now()
 	if start.Sub(due) > lateAfter {
 		m.metrics.late.Inc()
 	}
-	scrapeCtx, cancel := context.WithTimeoutCause(ctx, timeout, &TimeoutError{timeout})
-	defer cancel()
 	rq := &request{
-		url: t.spec.url, timeout: timeout, userAgent: m.opts.UserAgent, gzip: st.cfg.EnableCompression,
+		url: t.spec.url, timeout: timeout, userAgent: m.opts.UserAgent, compressed: st.cfg.EnableCompression,
 		maxBytes: m.maxBytes(st.cfg),
 	}
 	held := false
@@ -77,15 +77,16 @@ func (m *Manager) scrape(ctx context.Context, t *target, st *jobState, interval,
 	var out outcome
 	func() {
 		defer m.recovered(t, st, &out)
-		resp, err := st.client.fetch(scrapeCtx, rq)
+		resp, err := st.client.fetch(life, rq)
 		if err == nil {
 			defer func() { _ = resp.Body.Close() }()
 			err = checkContentType(resp, m.opts.Dialect, st.cfg.FallbackText)
-		} else if cause := context.Cause(scrapeCtx); cause != nil {
+		} else if cause := life.Err(); cause != nil {
 			err = cause
 		}
-		held = m.workers.acquire(context.WithoutCancel(ctx)) == nil
-		out = m.parseAndCommit(scrapeCtx, t, st, rq, resp, err, start, due, interval, &held)
+		m.workers <- struct{}{}
+		held = true
+		out = m.parseAndCommit(life, t, st, rq, resp, err, start, due, interval, &held)
 	}()
 	if errors.Is(out.err, errRemoved) || errors.Is(out.err, errStopping) {
 		return
@@ -102,6 +103,9 @@ func (e *TimeoutError) Error() string {
 
 // Timeout makes it a net.Error's kind.
 func (e *TimeoutError) Timeout() bool { return true }
+
+// Is makes it the end of a context for those who know contexts only.
+func (e *TimeoutError) Is(target error) bool { return target == context.DeadlineExceeded }
 
 // parseAndCommit reads the body, if there is one, and gives the result to the sink. The caller holds a worker.
 func (m *Manager) parseAndCommit(ctx context.Context, t *target, st *jobState, rq *request, resp *http.Response, err error,
@@ -213,17 +217,13 @@ func (m *Manager) report(st *jobState, out *outcome, start time.Time, timeout ti
 func (m *Manager) readBody(ctx context.Context, t *target, st *jobState, rq *request, resp *http.Response, w *worker,
 	start time.Time, held *bool) (counts, int64, error) {
 	var body io.Reader = &yieldingReader{ctx: ctx, r: resp.Body, w: m.workers, held: held}
-	switch encoding := resp.Header.Get("Content-Encoding"); encoding {
-	case "gzip":
-		z, err := m.gzips.get(body)
+	if encoding := resp.Header.Get("Content-Encoding"); encoding != "" && encoding != "identity" {
+		z, err := m.decoder(encoding, body)
 		if err != nil {
 			return counts{}, 0, err
 		}
-		defer m.gzips.put(z)
-		body = &z.dec
-	case "", "identity":
-	default:
-		return counts{}, 0, fmt.Errorf("the target sent Content-Encoding %q, which was not asked for", cut(encoding, 100))
+		defer m.decoders.put(z)
+		body = z
 	}
 	w.parser.Reset(&limitedReader{r: body, max: rq.maxBytes, strict: m.opts.Dialect == config.Prometheus})
 	job := st.cfg
@@ -246,6 +246,17 @@ func (m *Manager) readBody(ctx context.Context, t *target, st *jobState, rq *req
 		err = w.batch.Err()
 	}
 	return r.counts, w.parser.Bytes(), err
+}
+
+// decoder returns ownership of a reader of a compressed body, which is to be given to decoders.put.
+func (m *Manager) decoder(encoding string, body io.Reader) (*decoder, error) {
+	switch strings.ToLower(encoding) {
+	case "gzip", "x-gzip":
+		return m.decoders.gzipped(body)
+	case "zstd":
+		return m.decoders.zstandard(body)
+	}
+	return nil, fmt.Errorf("the target sent Content-Encoding %q, which was not asked for", cut(encoding, 100))
 }
 
 // maxBytes is the limit of a job's bodies. Prometheus' body_size_limit is one that a body may not reach.

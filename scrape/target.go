@@ -36,9 +36,9 @@ type target struct {
 	timeout   time.Duration
 	next      time.Time
 	heapIndex int // -1: not scheduled
-	running   bool
 	removed   bool
-	cancel    func()        // of the running scrape
+	waiting   time.Time     // when a scrape was due which has to wait for the end of the running one; zero: none
+	life      *lifetime     // of the running scrape; nil if none is
 	ended     chan struct{} // closed when the running scrape has ended, if anybody waits for it
 
 	// The running scrape's, or that of whoever removed the target.

@@ -204,7 +204,9 @@ func (w *world) scrapeNow() []sample {
 	}
 	w.m.mu.Unlock()
 	for _, t := range todo {
-		w.m.scrape(w.t.Context(), t, t.state, t.interval, t.timeout, time.Now())
+		life := newLifetime(time.Now().Add(t.timeout), &TimeoutError{t.timeout})
+		w.m.scrape(life, t, t.state, t.interval, t.timeout, time.Now())
+		life.end(errStopping)
 	}
 	return w.sink.take()
 }

@@ -97,6 +97,7 @@ func (a *agent) openAccounts() {
 		{Name: "queue", Bytes: func() int64 { return a.writer.Stats().QueueBytes }, Release: a.writer.Shrink},
 		{Name: "labels", Bytes: a.dict.Bytes, Release: a.dict.Compact},
 		{Name: "series", Bytes: a.targets.Bytes},
+		{Name: "decoders", Bytes: a.targets.DecoderBytes, Release: a.targets.ReleaseDecoders},
 		{Name: "connections", Bytes: a.targets.ConnectionBytes, Release: a.targets.ReleaseConnections},
 	} {
 		a.keeper.Register(x)
