@@ -17,6 +17,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math/bits"
 	"strings"
 
 	"scraper/internal/slab"
@@ -198,6 +199,28 @@ func (s *Store) Record(id ID) []byte {
 		}
 	}
 	return b[:n:n]
+}
+
+// Hash returns a hash of the label set's labels: the same for the same labels in all stores of one dictionary, whenever.
+func (s *Store) Hash(id ID) uint64 {
+	b := s.arena.From(uint32(id))
+	shape, n := uvarint(b)
+	b = b[n:]
+	slots := s.shapes[shape].slots
+	h := uint64(len(slots))
+	for i := range len(slots) {
+		var r labelcompress.Ref
+		if k := slots[i]; k != shapeOwn {
+			r = s.common[k-1]
+		} else {
+			x, n := uvarint(b)
+			b = b[n:]
+			r = s.locals.At(x).ref
+		}
+		// An odd factor loses nothing, and makes the order count.
+		h = bits.RotateLeft64(h, 23)*0x9e3779b97f4a7c15 ^ s.dict.HashOf(r)
+	}
+	return h
 }
 
 // Remove releases the label set id, which was made by Add, or by AddTimed if timed is set.

@@ -32,6 +32,7 @@ func (t *table) commit(b *batch.Batch) {
 	}
 	t.marked = false
 	t.sentMillis = b.TimestampMillis
+	t.departed.expire()
 	if t.steady() {
 		t.runs = t.runs[:0]
 		t.ownTime, t.lasts = nil, nil
@@ -45,6 +46,7 @@ func (t *table) commit(b *batch.Batch) {
 // reorder drops the entries that were not met, and brings the others into the body's order.
 func (t *table) reorder() {
 	grown := t.entries.Len() > int(t.base)
+	t.sets.EndAdditions()
 	gone := t.settleGone()
 	if t.lost && !grown && gone == 0 { // only the order differs, and it will again
 		t.shuffled = true
@@ -85,7 +87,7 @@ func (t *table) settleGone() (gone int) {
 		default:
 			by, ok := t.via[i]
 			if !ok {
-				t.sets.Remove(labelset.ID(e.set), e.meta&entryTimed != 0)
+				t.leave(e)
 				break
 			}
 			heir := t.entries.At(by)

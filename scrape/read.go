@@ -301,6 +301,9 @@ func (r *reading) unknown(series []byte, hash uint64) error {
 		if timed {
 			meta |= entryTimed | entryOwnTime
 		}
+		if set, meta, err = tab.returned(set, meta); err != nil {
+			return err
+		}
 		if err := r.append(tab.learn(entry{hash: hash, meta: meta, set: uint32(set)}), false); err != nil {
 			return err
 		}
@@ -335,7 +338,7 @@ func (r *reading) append(i uint32, met bool) error {
 		case met:
 			r.Duplicate++
 			return nil
-		case e.meta&entryTimed != 0 && i < tab.base:
+		case e.meta&entryTimed != 0:
 			if tab.sets.Last(set) >= r.b.TimestampMillis {
 				r.OutOfOrder++
 				return nil

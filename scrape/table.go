@@ -99,6 +99,10 @@ type table struct {
 	// timestamps of their own, the last one that was sent.
 	sentMillis int64
 
+	departed departed
+	// tracked: markers are sent for series with timestamps of their own, too.
+	tracked bool
+
 	// The transaction.
 	base  uint32 // entries before it are committed
 	next  uint32 // the committed entry which is expected next
@@ -331,6 +335,7 @@ func (t *table) steady() bool {
 
 // finish appends the markers which are due after a good body.
 func (t *table) finish(b *batch.Batch, trackTimestamps bool) (markers int) {
+	t.tracked = trackTimestamps
 	if t.steady() || t.marked {
 		return 0
 	}
@@ -377,6 +382,7 @@ func (t *table) series() int { return t.sets.Len() }
 
 // abort ends a scrape which failed: what it learnt is forgotten.
 func (t *table) abort() {
+	t.sets.EndAdditions()
 	for i := t.base; i < uint32(t.entries.Len()); i++ {
 		switch e := t.entries.At(i); {
 		case e.meta&entryAlias != 0:
@@ -417,6 +423,7 @@ func (t *table) forget() {
 	t.released += int64(t.entries.Cap()) * entryBytes
 	t.entries.Reset()
 	t.aliases = 0
+	t.departed = departed{}
 	t.dropRaw()
 	t.shuffled, t.relearn = false, false
 	t.begin()
@@ -436,5 +443,5 @@ func (t *table) bytes() int64 {
 	if t.sets != nil {
 		n += t.sets.Bytes()
 	}
-	return n + t.raw.bytes() + t.ident.bytes()
+	return n + t.raw.bytes() + t.ident.bytes() + t.departed.bytes()
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"hash/maphash"
+	"io"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -84,10 +85,14 @@ func newBenchRig(b *testing.B, honor bool, rules *relabel.Rules) *benchRig {
 }
 
 func (r *benchRig) scrape(b *testing.B, body []byte) counts {
+	r.reader.Reset(body)
+	return r.scrapeFrom(b, &r.reader)
+}
+
+func (r *benchRig) scrapeFrom(b *testing.B, body io.Reader) counts {
 	r.ts += 1000
 	r.b.Sets, r.b.TimestampMillis = r.tab.sets, r.ts
-	r.reader.Reset(body)
-	r.parser.Reset(&r.reader)
+	r.parser.Reset(body)
 	r.learn.typ = streamparse.TypeUntyped
 	r.tab.begin()
 	rd := reading{p: r.parser, tab: r.tab, b: r.b, learn: &r.learn, honorTime: r.honor, sampleLimit: noLimit, now: time.Now()}

@@ -157,13 +157,16 @@ func (l line) text() string {
 
 // oracle is the agent as one would write it without a thought of cost: it relabels all, and remembers all in maps.
 type oracle struct {
-	dropC  bool // the rules' version
-	live   map[string]bool
-	own    map[string]bool
-	last   map[string]int64
-	marked bool
-	honor  bool
-	limit  int
+	dropC bool // the rules' version
+	live  map[string]bool
+	own   map[string]bool
+	last  map[string]int64
+	// left are the last timestamps of series with timestamps of their own which left lately.
+	left    map[string]departure
+	scrapes uint32
+	marked  bool
+	honor   bool
+	limit   int
 }
 
 // final returns the identity of a line's series, empty when relabeling drops it.
@@ -210,6 +213,9 @@ func (o *oracle) scrape(lines []line, now int64) (rows []string, failed bool) {
 		}
 		met := seen[id]
 		seen[id] = true
+		if x, ok := o.left[id]; ok && !met && !o.live[id] {
+			last[id] = x.lastMillis
+		}
 		newest := int64(math.MinInt64)
 		for _, m := range []map[string]int64{o.last, last} {
 			if ts, ok := m[id]; ok {
@@ -251,10 +257,20 @@ func (o *oracle) scrape(lines []line, now int64) (rows []string, failed bool) {
 		}
 	}
 	o.marked = false
-	for id := range o.last {
-		if !seen[id] {
-			delete(o.last, id)
+	o.scrapes++
+	for id, x := range o.left {
+		if o.scrapes-x.scrape > keepDeparted {
+			delete(o.left, id)
 		}
+	}
+	for id, ts := range o.last {
+		if seen[id] {
+			continue
+		}
+		if o.own[id] {
+			o.left[id] = departure{ts, o.scrapes}
+		}
+		delete(o.last, id)
 	}
 	for id := range o.own {
 		if !seen[id] {
@@ -282,7 +298,7 @@ func TestTableAgainstOracle(t *testing.T) {
 func againstOracle(t *testing.T, seed uint64, steps int) {
 	rnd := rand.New(rand.NewPCG(seed, 7))
 	r := newRig(t)
-	o := &oracle{live: map[string]bool{}, own: map[string]bool{}, last: map[string]int64{}, honor: true, limit: noLimit}
+	o := &oracle{live: map[string]bool{}, own: map[string]bool{}, last: map[string]int64{}, left: map[string]departure{}, honor: true, limit: noLimit}
 	drop := relabel.Config{Action: "drop", SourceLabels: []string{"a"}, Regex: new("drop")}
 	r.rules(t, drop)
 	size := 5 + rnd.IntN(60)
