@@ -30,6 +30,14 @@ type DroppedBooks struct {
 	Removed     uint64 // left over when the destination's time to drain was over
 }
 
+// ByReason is all of it by the names that metrics have for the reasons.
+func (d DroppedBooks) ByReason() map[string]uint64 {
+	return map[string]uint64{
+		"relabeled": d.Relabeled, "too_large": d.TooLarge, "queue_full": d.QueueFull, "conflict": d.Conflict,
+		"unsupported": d.Unsupported, "unreadable": d.Unreadable, "shutdown": d.Shutdown, "removed": d.Removed,
+	}
+}
+
 // Total is the sum over all reasons.
 func (d DroppedBooks) Total() uint64 {
 	return d.Relabeled + d.TooLarge + d.QueueFull + d.Conflict + d.Unsupported + d.Unreadable + d.Shutdown + d.Removed
