@@ -34,5 +34,5 @@ func (c *counter) addTo(sums map[uint64]uint64, limit int) {
 func (c *counter) scratchBytes() int { return cap(c.counts) * seriesCountBytes }
 
 func (d *decoder) scratchBytes() int {
-	return cap(d.key) + cap(d.labels)*labelViewBytes
+	return cap(d.key) + cap(d.labels)*labelViewBytes + cap(d.symbols)*labelViewBytes/2
 }

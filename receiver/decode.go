@@ -31,15 +31,17 @@ type visitor interface {
 	sample(tsMillis int64, bits uint64)
 }
 
-// decoder reads remote write 1.0's WriteRequest. It may be reused, by one goroutine at a time.
+// decoder reads remote write 1.0's WriteRequest, or 2.0's Request. It may be reused, by one goroutine at a time.
 type decoder struct {
+	version2 bool
 	// found is what the last decode met; only the fields which a message can tell are set.
 	found Totals
 	// invalid is why the first of found.InvalidSeries was refused.
 	invalid error
 
-	labels []labelView
-	key    []byte
+	labels  []labelView
+	symbols [][]byte // of version 2
+	key     []byte
 }
 
 // labelView is a label of the message: views of it.
@@ -50,6 +52,9 @@ type labelView struct{ name, value []byte }
 // With a nil v, it only checks.
 func (d *decoder) decode(msg []byte, v visitor) error {
 	d.found, d.invalid = Totals{}, nil
+	if d.version2 {
+		return d.decode2(msg, v)
+	}
 	f := fields{rest: msg}
 	for f.next() {
 		switch f.num {
@@ -57,7 +62,7 @@ func (d *decoder) decode(msg []byte, v visitor) error {
 			if f.typ != wireBytes {
 				return fmt.Errorf("timeseries %d: %w", d.found.TimeSeries, errWireType)
 			}
-			if err := d.timeSeries(f.data, v); err != nil {
+			if err := d.timeSeries(f.data, v, (*decoder).addLabel, fieldNumbers{samples: 2, exemplars: 3, histograms: 4}); err != nil {
 				return fmt.Errorf("timeseries %d: %w", d.found.TimeSeries, err)
 			}
 			d.found.TimeSeries++
@@ -71,14 +76,18 @@ func (d *decoder) decode(msg []byte, v visitor) error {
 	return f.err
 }
 
-// timeSeries reads one TimeSeries. Its samples may stand before its labels, so it looks for the labels first.
-func (d *decoder) timeSeries(msg []byte, v visitor) error {
+// fieldNumbers are those of a TimeSeries which differ between the versions; 0 is none.
+type fieldNumbers struct{ samples, exemplars, histograms, metadata uint64 }
+
+// timeSeries reads one TimeSeries. Its samples may stand before its labels, so it looks for the labels first: add takes the
+// content of its fields 1, and reports false where there are too many.
+func (d *decoder) timeSeries(msg []byte, v visitor, add func(*decoder, []byte) (bool, error), num fieldNumbers) error {
 	var samples []byte // from the first sample on
 	f := fields{rest: msg}
 	d.labels = d.labels[:0]
 	var invalid error
 	for rest := f.rest; f.next(); rest = f.rest {
-		if f.num > 4 {
+		if f.num > 5 || f.num > 4 && num.metadata == 0 {
 			continue
 		}
 		if f.typ != wireBytes {
@@ -86,23 +95,23 @@ func (d *decoder) timeSeries(msg []byte, v visitor) error {
 		}
 		switch f.num {
 		case 1:
-			l, err := readLabel(f.data)
+			fit, err := add(d, f.data)
 			if err != nil {
 				return fmt.Errorf("label: %w", err)
 			}
-			if len(d.labels) == maxLabels {
+			if !fit {
 				invalid = errTooManyLabels
-				continue
 			}
-			d.labels = append(d.labels, l)
-		case 2:
+		case num.samples:
 			if samples == nil {
 				samples = rest
 			}
-		case 3:
+		case num.exemplars:
 			d.found.Exemplars++
-		case 4:
+		case num.histograms:
 			d.found.Histograms++
+		case num.metadata:
+			d.found.Metadata++
 		}
 	}
 	if f.err != nil {
@@ -124,7 +133,7 @@ func (d *decoder) timeSeries(msg []byte, v visitor) error {
 	}
 	f = fields{rest: samples}
 	for f.next() {
-		if f.num != 2 {
+		if f.num != num.samples {
 			continue
 		}
 		tsMillis, bits, err := readSample(f.data)
@@ -144,6 +153,16 @@ func (d *decoder) timeSeries(msg []byte, v visitor) error {
 		}
 	}
 	return nil // the first loop read the same fields
+}
+
+// addLabel adds the label of a Label message.
+func (d *decoder) addLabel(msg []byte) (fit bool, _ error) {
+	l, err := readLabel(msg)
+	if err != nil || len(d.labels) == maxLabels {
+		return err != nil, err
+	}
+	d.labels = append(d.labels, l)
+	return true, nil
 }
 
 // buildKey makes the key of the current labels, or says why they are refused.

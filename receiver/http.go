@@ -9,6 +9,7 @@ import (
 	"mime"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -82,7 +83,7 @@ func (r *Receiver) intercept(w http.ResponseWriter, req *http.Request) (handled 
 
 // write takes one request, or says why not: by a refusal, else by errAborted. It counts those that it takes.
 func (r *Receiver) write(w http.ResponseWriter, req *http.Request) error {
-	decompress, err := r.checkHeader(req.Header)
+	decompress, version2, err := r.checkHeader(req.Header)
 	if err != nil {
 		return err
 	}
@@ -97,31 +98,42 @@ func (r *Receiver) write(w http.ResponseWriter, req *http.Request) error {
 	if err := decompress(s, r.opts.MaxDecodedBytes); err != nil {
 		return err
 	}
-	return r.take(s)
+	s.decoder.version2 = version2
+	err = r.take(s)
+	if version2 && (err == nil || s.decoder.invalid != nil) {
+		for kind, n := range map[string]uint64{
+			"Samples": s.decoder.found.Samples, "Histograms": s.decoder.found.Histograms, "Exemplars": s.decoder.found.Exemplars,
+		} {
+			w.Header().Set("X-Prometheus-Remote-Write-"+kind+"-Written", strconv.FormatUint(n, 10))
+		}
+	}
+	return err
 }
 
-// checkHeader refuses what is not remote write 1.0 in a compression which the receiver takes, and returns what decodes that.
-// Missing headers are taken to mean snappy. Further formats find their place here: it would return which.
-func (r *Receiver) checkHeader(h http.Header) (decompressor, error) {
+// checkHeader refuses what is not in a format and a compression which the receiver takes, and returns what decodes those.
+// Missing headers are taken to mean remote write 1.0 and snappy.
+func (r *Receiver) checkHeader(h http.Header) (_ decompressor, version2 bool, _ error) {
 	if ct := h.Get("Content-Type"); ct != "" {
 		mediaType, params, err := mime.ParseMediaType(ct)
 		if err != nil {
-			return nil, refuse(http.StatusUnsupportedMediaType, "content type %.200q: %w", ct, err)
+			return nil, false, refuse(http.StatusUnsupportedMediaType, "content type %.200q: %w", ct, err)
 		}
 		if mediaType != "application/x-protobuf" {
-			return nil, refuse(http.StatusUnsupportedMediaType, "content type %.200q is not supported, want application/x-protobuf", mediaType)
+			return nil, false, refuse(http.StatusUnsupportedMediaType, "content type %.200q is not supported, want application/x-protobuf", mediaType)
 		}
-		if p, ok := params["proto"]; ok && p != "prometheus.WriteRequest" {
-			return nil, refuse(http.StatusUnsupportedMediaType, "message %.200q is not supported, want prometheus.WriteRequest (remote write 1.0)", p)
+		p, ok := params["proto"]
+		version2 = r.opts.Version2 && p == "io.prometheus.write.v2.Request"
+		if ok && !version2 && p != "prometheus.WriteRequest" {
+			return nil, false, refuse(http.StatusUnsupportedMediaType, "message %.200q is not supported, want prometheus.WriteRequest (remote write 1.0)", p)
 		}
 	}
 	switch ce := h.Get("Content-Encoding"); {
 	case ce == "" || strings.EqualFold(ce, "snappy"):
-		return (*scratch).unsnappy, nil
+		return (*scratch).unsnappy, version2, nil
 	case r.zstd != nil && strings.EqualFold(ce, "zstd"):
-		return r.unzstd, nil
+		return r.unzstd, version2, nil
 	default:
-		return nil, refuse(http.StatusUnsupportedMediaType, "content encoding %.200q is not supported, want snappy", ce)
+		return nil, false, refuse(http.StatusUnsupportedMediaType, "content encoding %.200q is not supported, want snappy", ce)
 	}
 }
 

@@ -2,7 +2,7 @@
 //
 // It serves the tests, which ask it what arrived and in which order; the benchmark, which asks it how much arrived; and
 // the demo, which shows the latest values. It speaks remote write 1.0 (a snappy block which holds a protobuf
-// WriteRequest; zstd on demand) and answers as a real receiver does, but it judges more strictly: what a lenient receiver would put
+// WriteRequest; zstd and remote write 2.0 on demand) and answers as a real receiver does, but it judges more strictly: what a lenient receiver would put
 // right in silence (labels out of order, a sample sent twice) is put right and counted here, so that Verify can report
 // it. It is not a database: nothing is written to disk, and there is no query language.
 //
@@ -55,6 +55,10 @@ type Options struct {
 	// Zstd makes the receiver take bodies in zstd beside those in snappy, as VictoriaMetrics does: vmagent sends the
 	// same message so by default, and falls back to snappy only where it is answered with 415.
 	Zstd bool
+
+	// Version2 makes the receiver take remote write 2.0 (io.prometheus.write.v2.Request) beside 1.0, and say in its answers
+	// how much it has written.
+	Version2 bool
 
 	// Intercept, if set, sees each write request before the receiver does. If it returns true, it has answered, and the
 	// receiver only counts the request. It may sleep, hijack the connection, or panic with http.ErrAbortHandler; where

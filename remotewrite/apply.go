@@ -146,7 +146,7 @@ func (s *spec) client(o Options) (*client, error) {
 
 // sameDestination reports whether nothing at all has changed.
 func sameDestination(a, b Destination) bool {
-	return sameClient(a, b) && a.Name == b.Name && a.Relabel.Equal(b.Relabel) && keyOf(a) == keyOf(b) &&
+	return sameClient(a, b) && a.Name == b.Name && a.Protocol == b.Protocol && a.Relabel.Equal(b.Relabel) && keyOf(a) == keyOf(b) &&
 		a.MaxPendingBytes == b.MaxPendingBytes && a.MaxDiskBytes == b.MaxDiskBytes && a.MaxBlockAge == b.MaxBlockAge &&
 		a.RateLimit == b.RateLimit && a.MinSenders == b.MinSenders && a.MaxSenders == b.MaxSenders
 }
@@ -165,6 +165,7 @@ func (d *destination) replaceClient(c *client) {
 	d.swap.Unlock()
 	d.mu.Lock()
 	d.mem.setLimit(c.dest.MaxPendingBytes)
+	d.talk.configure(c.dest.Protocol)
 	d.mu.Unlock()
 }
 

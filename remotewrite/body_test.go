@@ -286,7 +286,7 @@ func TestTransportWhichNeverCloses(t *testing.T) {
 		mu.Unlock()
 		return &http.Response{StatusCode: 200, Body: http.NoBody}, nil
 	})
-	w, err := New(Options{Pool: pool, Destinations: []Destination{{URL: "http://a.example/", Transport: rt}}})
+	w, err := New(Options{Protocol: Protocol1, Pool: pool, Destinations: []Destination{{URL: "http://a.example/", Transport: rt}}})
 	if err != nil {
 		t.Fatal(err)
 	}

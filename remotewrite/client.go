@@ -139,10 +139,10 @@ func (c *client) send(ctx context.Context, open *bodies, blk *block, attempt int
 		code := resp.StatusCode
 		what := judge(code, c.dest.OnAuthError)
 		if what == delivered {
-			return nil
+			return written(resp.Header, code, blk)
 		}
 		fail := &sendError{
-			Status: code, Verdict: what, RetryAfter: retryAfter(resp.Header, time.Now()), Stored: stored(resp.Header),
+			Status: code, Verdict: what, RetryAfter: retryAfter(resp.Header, time.Now()), Stored: stored(resp.Header), Understood: saysWritten(resp.Header),
 			Words: c.redact.text(strings.TrimSpace(text)),
 		}
 		if code != http.StatusTemporaryRedirect && code != http.StatusPermanentRedirect {
@@ -185,6 +185,7 @@ func (c *client) post(ctx context.Context, open *bodies, blk *block, target *url
 			return nil, err
 		}
 	}
+	blk.protocol.setHeader(req.Header)
 	if attempt > 0 {
 		req.Header.Set("Retry-Attempt", strconv.Itoa(attempt))
 	}

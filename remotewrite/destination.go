@@ -94,6 +94,7 @@ func newDestination(id, label string, c *client, o Options, cd *codec, account *
 		l.log = d.log
 	}
 	d.client.Store(c)
+	d.talk.configure(c.dest.Protocol)
 	for range o.Slots {
 		d.wake = append(d.wake, make(chan struct{}, 1))
 	}

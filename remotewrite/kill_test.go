@@ -40,7 +40,7 @@ func TestKilledChild(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w, err := New(Options{Pool: pool, QueueDir: dir, FlushInterval: killFlush, MaxRowsPerBlock: 200, Destinations: []Destination{
+	w, err := New(Options{Protocol: Protocol1, Pool: pool, QueueDir: dir, FlushInterval: killFlush, MaxRowsPerBlock: 200, Destinations: []Destination{
 		{URL: url, RetryMin: 20 * time.Millisecond, RetryMax: 100 * time.Millisecond},
 	}})
 	if err != nil {

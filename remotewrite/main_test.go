@@ -221,12 +221,12 @@ type rig struct {
 	done chan struct{}
 }
 
-// newRig starts a Writer; change, if not nil, may alter its options. The test's end stops it.
+// newRig returns a Writer, which sends remote write 1.0; change, if not nil, may alter its options.
 func newRig(t *testing.T, change func(*Options), dests ...Destination) *rig {
 	t.Helper()
 	pool := bufpooltest.New(t)
 	r := &rig{target: newTarget(t, pool), t: t, logs: new(logBuffer), done: make(chan struct{})}
-	o := Options{Destinations: dests, Pool: pool, Logger: slog.New(slog.NewTextHandler(r.logs, nil)), DialContext: r.net.DialContext}
+	o := Options{Protocol: Protocol1, Destinations: dests, Pool: pool, Logger: slog.New(slog.NewTextHandler(r.logs, nil)), DialContext: r.net.DialContext}
 	if change != nil {
 		change(&o)
 	}

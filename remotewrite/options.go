@@ -50,6 +50,8 @@ type Options struct {
 	// MaxPendingBytes bounds the memory of the blocks which wait for one destination, or for its disk; beyond it the oldest
 	// are dropped, and counted. Default: 64 MiB, which is about 2 million samples.
 	MaxPendingBytes int64
+	// Protocol is what blocks are sent in to destinations which do not say it. Default: ProtocolAuto.
+	Protocol Protocol
 	// ZstdLevel is the level of compression by zstd, as zstd counts them: more takes more time. Default: its fastest.
 	ZstdLevel int
 	// RelabelCacheBytes bounds what a destination with rules of its own keeps of their results. Default: 8 MiB.
@@ -103,6 +105,7 @@ type Destination struct {
 	Relabel *relabel.Rules
 
 	// These replace the Options of the same name for this destination.
+	Protocol        Protocol
 	FlushInterval   time.Duration
 	MaxRowsPerBlock int
 	MaxBlockBytes   int
@@ -230,6 +233,7 @@ func (d Destination) withDefaults(o Options) Destination {
 	if d.RetryMin > d.RetryMax { // only the maximum was given, and it is below the default minimum
 		d.RetryMin = d.RetryMax
 	}
+	def(&d.Protocol, o.Protocol)
 	def(&d.FlushInterval, o.FlushInterval)
 	def(&d.MaxRowsPerBlock, o.MaxRowsPerBlock)
 	def(&d.MaxBlockBytes, o.MaxBlockBytes)
@@ -257,6 +261,9 @@ func (d Destination) parseURL() (*url.URL, error) {
 	}
 	if d.MaxDiskBytes < 0 || d.MaxBlockAge < 0 {
 		errs = append(errs, errors.New("bounds of the disk and of the age must not be negative"))
+	}
+	if d.Protocol >= protocols {
+		errs = append(errs, fmt.Errorf("protocol %d is not known", d.Protocol))
 	}
 	if d.RateLimit < 0 || d.MinSenders < 0 || d.MaxSenders < 0 {
 		errs = append(errs, errors.New("rate limit and numbers of senders must not be negative"))

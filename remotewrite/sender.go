@@ -171,7 +171,7 @@ func (d *destination) mayStart(ctx context.Context, c *client, bytes int) bool {
 // attempt makes one request, for which mayStart has said yes.
 func (d *destination) attempt(ctx context.Context, c *client, blk *block, attempt int) *sendError {
 	start := time.Now()
-	fail := c.send(ctx, &d.bodies, blk, attempt, func() { d.countRetry(blk.rows) })
+	fail := d.transmit(ctx, c, blk, attempt, func() { d.countRetry(blk.rows) })
 	d.gate.leave(fail == nil || !fail.Retryable())
 	d.m.duration.Observe(time.Since(start).Seconds())
 	d.m.request(fail.class()).Inc()

@@ -18,6 +18,7 @@ const (
 	barred                     // it takes nothing from us, and we were told not to wait for a change
 	conflict                   // it has other samples for these series and times
 	unsupported                // it does not speak the protocol
+	partly                     // it says how much of it it has
 )
 
 // judge is the table of answers. What is not in it says nothing about the samples, and is most often a proxy which was
@@ -47,7 +48,10 @@ type sendError struct {
 	RetryAfter time.Duration // what the receiver asked for
 	Words      string        // the beginning of the answer's text, without secrets
 	Stored     int           // the samples which the receiver says that it has stored all the same
-	Err        error         // why there was no answer, or what the answer said; shows no URL and no secret
+	Understood bool          // it says so as one does that knows remote write 2
+	// NotUnderstood says that the status is one of success, and that the receiver does not know what it was sent.
+	NotUnderstood bool
+	Err           error // why there was no answer, or what the answer said; shows no URL and no secret
 }
 
 func (e *sendError) Error() string {

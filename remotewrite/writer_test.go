@@ -378,7 +378,7 @@ func TestConcurrency(t *testing.T) {
 	}
 	serve(t, l, rc)
 	dest := Destination{URL: "http://a.example" + receiver.WritePath, RetryMin: time.Millisecond}
-	w, err := New(Options{Pool: pool, Destinations: []Destination{dest}, FlushInterval: time.Millisecond, MaxRowsPerBlock: 70, DialContext: network.DialContext})
+	w, err := New(Options{Protocol: Protocol1, Pool: pool, Destinations: []Destination{dest}, FlushInterval: time.Millisecond, MaxRowsPerBlock: 70, DialContext: network.DialContext})
 	if err != nil {
 		t.Fatal(err)
 	}
