@@ -30,7 +30,7 @@ const (
 
 func node60(name, about string, rules relabeling) *scenario {
 	return &scenario{
-		name: name, about: about, standard: true, secure: true, floor: true,
+		name: name, about: about, standard: true, secure: true, perSeries: true, floor: true,
 		interval: 30 * second, quick: span{35 * second, 60 * second}, short: span{40 * second, 120 * second}, long: span{40 * second, 1200 * second},
 		build: func(ctx context.Context, m *measurement) error {
 			n, err := buildNode(ctx, m, rules)
@@ -52,6 +52,7 @@ type application struct {
 // node is the state of one node.
 type node struct {
 	m         *measurement
+	pathLabel bool // pods\' series have their path as a label
 	cadvisor  *body.CAdvisor
 	pods      []body.Pod // of all kinds; short jobs are appended
 	shortJobs []shortJob // the pods which will end, in the order of their ends
@@ -62,6 +63,8 @@ type node struct {
 
 func buildNode(ctx context.Context, m *measurement, rules relabeling) (*node, error) {
 	n := &node{m: m, jobs: make(map[time.Duration]agent.Job)}
+	podRules, _, _ := rules(rolePod)
+	n.pathLabel = slices.ContainsFunc(podRules, func(r agent.Rule) bool { return r.TargetLabel == "metrics_path" })
 	for i := range 59 {
 		n.pods = append(n.pods, newPod(i))
 	}
@@ -89,6 +92,7 @@ func buildNode(ctx context.Context, m *measurement, rules relabeling) (*node, er
 		return nil, err
 	}
 	m.config.Jobs = append(m.config.Jobs, n.job("node-exporter", roleNode, rules, []*farm.Target{exporter}, nil))
+	m.labels.set(exporter, n.final("kube-system", roleNode, roleNode+"-x7k2p", roleNode))
 
 	infra := n.job("infrastructure", rolePod, rules, nil, nil)
 	for i := range 7 {
@@ -224,7 +228,21 @@ func (n *node) group(t *farm.Target, number int, rules relabeling) agent.Group {
 		"__meta_kubernetes_service_annotation_managed_by":   "helm",
 		"__meta_kubernetes_endpointslice_endpoint_hostname": pod.Name,
 	})
+	n.m.labels.set(t, n.final(pod.Namespace, app, pod.Name, pod.Container))
 	return agent.Group{Targets: []string{t.Address()}, Labels: labels}
+}
+
+// final are the labels which a pod's or node_exporter's series have in the end, by either stack's rules. It is written down
+// rather than computed by them, so that it is a check.
+func (n *node) final(namespace, service, pod, container string) map[string]string {
+	labels := map[string]string{
+		"namespace": namespace, "service": service, "job": service, "pod": pod, "container": container,
+		"endpoint": "metrics", "node": "ip-10-0-1-17.internal",
+	}
+	if n.pathLabel {
+		labels["metrics_path"] = "/metrics"
+	}
+	return labels
 }
 
 // groups are the applications of one period.

@@ -18,7 +18,6 @@ import (
 	"scraper/bench/proc"
 	"scraper/bench/report"
 	"scraper/bench/sink"
-	"scraper/receiver"
 )
 
 // bench is what all measurements of a run have in common.
@@ -55,6 +54,7 @@ type measurement struct {
 	process  *agent.Process
 	token    string
 	bodies   *body.Captured // nil: there are none
+	labels   targetLabels
 	length   length
 	warm     time.Duration
 	window   time.Duration
@@ -336,62 +336,6 @@ func (m *measurement) noteFirst() {
 	if at := m.sink.First(); !at.IsZero() && m.res.FirstSampleSeconds == 0 {
 		m.res.FirstSampleSeconds = at.Sub(m.res.Started).Seconds()
 	}
-}
-
-// finish waits until everything which was served has arrived, for a bounded time, and counts what is missing.
-func (m *measurement) finish(ctx context.Context) {
-	limit := m.scenario.drain
-	if limit == 0 {
-		limit = drain[m.length]
-	}
-	begun := time.Now()
-	var last, judged uint64
-	quiet := time.Now()
-	for ctx.Err() == nil && time.Since(begun) < limit && m.process.Ended() == "" {
-		n := m.sink.Counts().Samples
-		if n != last {
-			last, quiet = n, time.Now()
-		}
-		if time.Since(quiet) > time.Second && judged != n {
-			judged = n
-			if m.judge(); m.res.Check.Missing == 0 {
-				break
-			}
-		}
-		_ = sleep(ctx, 100*time.Millisecond)
-	}
-	m.judge()
-	m.res.DrainSeconds = time.Since(begun).Seconds()
-	m.res.ServedScrapes, m.res.ServedSamples = m.farm.Served()
-	c := m.sink.Counts()
-	m.res.Received, m.res.StaleMarkers = int64(c.Samples), int64(c.StaleMarkers)
-}
-
-// judge compares the counts of all series with what was served.
-func (m *measurement) judge() {
-	if !m.scenario.perSeries || m.agent.Kind == agent.FloorDiscard {
-		return
-	}
-	var labels []receiver.Label
-	m.res.Checked = true
-	m.res.Check = m.sink.Check(func(yield func([]receiver.Label, int)) {
-		for _, t := range m.farm.Targets() {
-			text, ok := t.Source.(*body.Text)
-			if !ok {
-				continue
-			}
-			served, _ := t.Served()
-			added := []receiver.Label{{Name: "job", Value: "load"}, {Name: "instance", Value: t.Address()}}
-			for name, value := range labelsOf(t) {
-				added = append(added, receiver.Label{Name: name, Value: value})
-			}
-			text.Lines(func(series []byte) bool {
-				labels = append(sink.AppendLabels(labels[:0], series), added...)
-				yield(labels, served)
-				return true
-			})
-		}
-	})
 }
 
 // wait waits, unless the agent ends.

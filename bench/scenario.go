@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -21,7 +22,7 @@ type scenario struct {
 	// the same work in it.
 	quick, short, long span
 	secure             bool          // the endpoint wants TLS and a token, and is 30 ms away
-	perSeries          bool          // all series are known beforehand, so that what is missing or came twice can be counted
+	perSeries          bool          // series are known beforehand, so that what is missing or came twice can be counted
 	maxSeries          int           // how many series the endpoint can count; 0: its default
 	memory             int64         // the control group's limit, in bytes
 	floor              bool          // a floor agent can do it
@@ -93,7 +94,7 @@ func scenarios() []*scenario {
 		},
 		{
 			name: "huge", about: "1 target × 500,000 series every 20 s, a body of 100 MB",
-			interval: 20 * second, quick: span{25 * second, 20 * second}, short: span{30 * second, 40 * second}, long: span{30 * second, 120 * second},
+			interval: 20 * second, quick: span{25 * second, 40 * second}, short: span{30 * second, 40 * second}, long: span{30 * second, 120 * second},
 			perSeries: true, floor: true,
 			build: plain(1, body.Plain{Series: 500_000, Wide: true}, style{}),
 		},
@@ -110,7 +111,7 @@ func scenarios() []*scenario {
 		},
 		{
 			name: "burst", about: "20 targets × 2,000 series every 10 s; 200 more for a while; then as before", standard: true,
-			interval: 10 * second, quick: span{15 * second, 80 * second}, short: span{30 * second, 120 * second}, long: span{30 * second, 300 * second},
+			interval: 10 * second, quick: span{12 * second, 80 * second}, short: span{30 * second, 120 * second}, long: span{30 * second, 300 * second},
 			build: beforeBurst, script: burst,
 		},
 		{
@@ -145,7 +146,7 @@ func scenarios() []*scenario {
 		},
 		{
 			name: "idle-100", about: "100 targets × 10 series every 10 s", standard: true,
-			interval: 10 * second, quick: span{15 * second, 20 * second}, short: span{15 * second, 40 * second}, long: span{15 * second, 120 * second},
+			interval: 10 * second, quick: span{11 * second, 20 * second}, short: span{15 * second, 40 * second}, long: span{15 * second, 120 * second},
 			perSeries: true, floor: true,
 			build: plain(100, body.Plain{Series: 10}, style{}),
 		},
@@ -190,7 +191,11 @@ func (m *measurement) addPlain(ctx context.Context, n, from int, text body.Plain
 func (m *measurement) plainJob(name string, targets []*farm.Target) agent.Job {
 	j := agent.Job{Name: name, Interval: m.scenario.interval, HonorTimes: true, Groups: []agent.Group{}}
 	for _, t := range targets {
-		j.Groups = append(j.Groups, agent.Group{Targets: []string{t.Address()}, Labels: labelsOf(t)})
+		labels := labelsOf(t)
+		j.Groups = append(j.Groups, agent.Group{Targets: []string{t.Address()}, Labels: labels})
+		all := maps.Clone(labels)
+		all["job"] = name
+		m.labels.set(t, all)
 	}
 	if len(targets) > 0 && targets[0].TLS {
 		j.TLS, j.Token = true, m.token

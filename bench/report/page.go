@@ -207,9 +207,11 @@ same addresses.
 - **wire B/sample**: bytes which came over the connections to the endpoint, headers and TLS included.
 - **late**: scrapes which came more than 50 ms after they were due, by the rhythm of each target's own scrapes; **p99** of that.
 - **missing**, **doubles**: samples which were served and had not arrived at the end, or had arrived more often, counted
-  for each series from the agent's start to its end. A scrape which was answered when the agent was killed counts as served.
+  for each series from the agent's start to its end (of a node: those of its pods and of node_exporter). A scrape which was
+  answered when the agent was killed counts as served.
 - **first**: from the start of the process until its first sample had arrived.
 - **floor-discard** only fetches; **floor-push** also copies and pushes, without relabeling, staleness, queue or retry. It
-  keeps all labels as text: its CPU is a floor, its memory is not.
+  keeps all labels as text: its CPU is a floor as long as that fits into the machine's caches (with the huge target it does not), its
+  memory is none.
 - **bench**: what the targets and the endpoint used, which is not in the agent's; **others**: what everything else on the machine used meanwhile, in millicores; the kernel's work for all of them is in it.
 `

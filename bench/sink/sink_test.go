@@ -60,16 +60,17 @@ func TestCheckFindsGapsAndDoubles(t *testing.T) {
 	s := start(t, Options{PerSeries: true})
 	client := &http.Client{Transport: &http.Transport{}}
 	defer client.CloseIdleConnections()
-	const a, b, c = `a{x="1"}`, `a{x="2",y="3"}`, `c`
+	const a, b, c, d = `a{x="1"}`, `a{x="2",y="3"}`, `c`, `d{le="5"}`
 	push(t, client, s, "", a, b)
+	push(t, client, s, "", d, `d{le="5.0"}`)
 	push(t, client, s, "", a, b)
 	push(t, client, s, "", a)
 	got := s.Check(func(yield func([]receiver.Label, int)) {
-		for _, series := range []string{a, b, c} {
+		for _, series := range []string{a, b, c, d} {
 			yield(AppendLabels(nil, []byte(series)), 2)
 		}
 	})
-	if want := (Judgement{Series: 3, Missing: 2, Doubles: 1}); got != want {
+	if want := (Judgement{Series: 4, Missing: 2, Doubles: 1}); got != want {
 		t.Errorf("Check() = %+v, want %+v", got, want)
 	}
 }
