@@ -62,6 +62,7 @@ type protobuf struct {
 	help     []byte
 	unit     []byte
 	typ      int32
+	plainTag byte // the tag of the number that a metric of this type has, 0 for other types
 	meta     metadata
 
 	// key stands for the bytes of a series: the family's name, endOfName, the label fields as they are on the wire, and
@@ -81,12 +82,16 @@ type protobuf struct {
 	ready       bool
 	isHistogram bool
 	start       stamp
+	// guess is the next metric if its key has as many bytes as were peeked for: guessed, or 0.
+	guess   plainMetric
+	guessed int
 }
 
 func (pb *protobuf) reset() {
 	pb.left, pb.inFamily, pb.started = 0, false, false
 	pb.meta, pb.more, pb.ready, pb.isHistogram = metaNone, false, false, false
 	pb.start = stamp{}
+	pb.guessed = 0
 	pb.key, pb.nameEnd, pb.labelsEnd = pb.key[:0], 0, 0
 }
 
@@ -110,7 +115,19 @@ func (p *Parser) Histogram() *Histogram { return &p.pb.metric.native }
 // peekProtobuf shows the key of the next sample if it has n bytes.
 func (p *Parser) peekProtobuf(n int) []byte {
 	pb := &p.pb
-	if !pb.ready && !p.prepare() || len(pb.key) != n || pb.meta != metaNone || pb.isHistogram {
+	if !pb.ready {
+		if pb.meta != metaNone {
+			return nil
+		}
+		if pb.more {
+			p.prepareSample()
+		} else if key := p.guessPlain(n); key != nil {
+			return key
+		} else if !p.prepare() {
+			return nil
+		}
+	}
+	if len(pb.key) != n || pb.meta != metaNone || pb.isHistogram {
 		return nil
 	}
 	return pb.key
@@ -126,10 +143,18 @@ func (p *Parser) guessProtobuf() int {
 
 func (p *Parser) takeProtobuf(n int) bool {
 	pb := &p.pb
-	if !pb.ready || len(pb.key) != n || pb.meta != metaNone || pb.isHistogram {
+	if pb.ready {
+		if len(pb.key) != n || pb.meta != metaNone || pb.isHistogram {
+			return false
+		}
+		pb.ready = false
+		return true
+	}
+	if n != pb.guessed || n == 0 {
 		return false
 	}
-	pb.ready = false
+	pb.guessed = 0
+	p.takePlain(&pb.guess)
 	return true
 }
 
@@ -197,7 +222,7 @@ func (p *Parser) prepare() bool {
 			p.prepareSample()
 			continue
 		}
-		if p.err != nil || !p.readField() {
+		if p.err != nil || !p.plain() && !p.readField() {
 			return false
 		}
 	}
@@ -263,6 +288,20 @@ func (p *Parser) prepareSample() {
 	p.current = nil
 	pb.key = pb.key[:pb.labelsEnd]
 	switch {
+	case pb.field >= fieldBuckets && pb.field < len(s.buckets):
+		b := &s.buckets[pb.field]
+		if pb.typ == familySummary {
+			pb.key = appendFloat(pb.key, keyQuantile, b.bound)
+			p.value = normal(b.countFloat)
+			pb.more = pb.field < len(s.buckets)-1
+			break
+		}
+		pb.key = appendFloat(pb.key, keyBucket, b.bound)
+		p.value = either(b.countFloat, b.count)
+		pb.more = !math.IsInf(b.bound, 1)
+		if b.exemplar >= 0 {
+			p.current = m.exemplars.list[b.exemplar : b.exemplar+1]
+		}
 	case pb.field == fieldCount:
 		pb.key = append(pb.key, keyCount)
 		p.value = s.total()
@@ -270,19 +309,6 @@ func (p *Parser) prepareSample() {
 		pb.key = append(pb.key, keySum)
 		p.value = normal(s.sum)
 		pb.more = pb.typ != familySummary || len(s.buckets) > 0
-	case pb.typ == familySummary:
-		q := &s.buckets[pb.field]
-		pb.key = appendFloat(pb.key, keyQuantile, q.bound)
-		p.value = normal(q.countFloat)
-		pb.more = pb.field < len(s.buckets)-1
-	case pb.field < len(s.buckets):
-		b := &s.buckets[pb.field]
-		pb.key = appendFloat(pb.key, keyBucket, b.bound)
-		p.value = either(b.countFloat, b.count)
-		pb.more = !math.IsInf(b.bound, 1)
-		if b.exemplar >= 0 {
-			p.current = m.exemplars.list[b.exemplar : b.exemplar+1]
-		}
 	default: // the last bucket may be left out
 		pb.key = appendFloat(pb.key, keyBucket, math.Inf(1))
 		p.value = s.total()
@@ -343,9 +369,24 @@ func (p *Parser) readField() bool {
 		}
 		return true
 	}
+	if !pb.started {
+		p.plainHeader()
+	}
 	whole := p.have(int(min(pb.left, longestHead)))
 	if p.err != nil {
 		return false
+	}
+	if pb.left > 0 && p.end > p.pos && p.w[p.pos] == 4<<3|wireBytes && !pb.started {
+		if err := pb.startFamily(); err != nil {
+			p.refuse(err)
+			return false
+		}
+		if p.plain() {
+			return true
+		}
+	}
+	if pb.left == 0 {
+		return true
 	}
 	begin := p.pos
 	err := p.parseField(p.w[p.pos:min(uint64(p.end), uint64(p.pos)+pb.left)])
@@ -449,26 +490,44 @@ func (p *Parser) advance(n int) {
 	p.pb.left -= uint64(n)
 }
 
-// parseMetric parses one metric, and before the family's first one checks what was read of the family.
+// startFamily checks what was read of a family, before its first metric.
+func (pb *protobuf) startFamily() error {
+	name := pb.key[:pb.nameEnd]
+	switch {
+	case len(name) == 0 || !utf8.Valid(name):
+		return errors.New("invalid metric name")
+	case !utf8.Valid(pb.help):
+		return errors.New("help text is not valid UTF-8")
+	case pb.typ < familyCounter || pb.typ > familyGaugeHistogram:
+		return fmt.Errorf("unknown metric type %d", pb.typ)
+	}
+	pb.started = true
+	pb.meta = metaHelp
+	pb.key = append(name, endOfName)
+	switch pb.typ {
+	case familyCounter:
+		pb.plainTag = 3<<3 | wireBytes
+	case familyGauge:
+		pb.plainTag = 2<<3 | wireBytes
+	case familyUntyped:
+		pb.plainTag = 5<<3 | wireBytes
+	default:
+		pb.plainTag = 0
+	}
+	return nil
+}
+
+// parseMetric parses one metric.
 func (p *Parser) parseMetric(b []byte) error {
 	pb := &p.pb
-	pb.key = append(pb.key[:pb.nameEnd], endOfName)
-	var err error
-	if pb.key, err = pb.metric.decode(b, pb.key); err != nil {
-		return err
-	}
-	if !pb.started {
-		name := pb.key[:pb.nameEnd]
-		switch {
-		case len(name) == 0 || !utf8.Valid(name):
-			return errors.New("invalid metric name")
-		case !utf8.Valid(pb.help):
-			return errors.New("help text is not valid UTF-8")
-		case pb.typ < familyCounter || pb.typ > familyGaugeHistogram:
-			return fmt.Errorf("unknown metric type %d", pb.typ)
+	if !pb.started { // its tag takes more bytes than it needs
+		if err := pb.startFamily(); err != nil {
+			return err
 		}
-		pb.started = true
-		pb.meta = metaHelp
+	}
+	var err error
+	if pb.key, err = pb.metric.decode(b, pb.key[:pb.nameEnd+1]); err != nil {
+		return err
 	}
 	return p.startMetric()
 }

@@ -7,6 +7,14 @@ func (m *metric) decodeHistogram(b []byte) error {
 	m.isDirty = true
 	c, h := &m.classic, &m.native
 	for i := 0; i < len(b); {
+		if i+2 <= len(b) && b[i] == 3<<3|wireBytes && int(b[i+1]) < min(0x80, len(b)-i-1) { // most are buckets
+			end := i + 2 + int(b[i+1])
+			if err := m.decodeBucket(b[i+2 : end]); err != nil {
+				return err
+			}
+			i = end
+			continue
+		}
 		tag, next, err := field(b, i)
 		if err != nil {
 			return err

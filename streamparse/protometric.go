@@ -1,5 +1,10 @@
 package streamparse
 
+import (
+	"encoding/binary"
+	"math"
+)
+
 // maxParts is how many buckets, quantiles, spans, exemplars and so on a metric may have of each. An empty one takes two bytes
 // on the wire and up to 40 here, so that without it a body could take twenty times its longest metric. A closed parser keeps room for maxKeptParts.
 const (
@@ -95,6 +100,7 @@ func (m *metric) decode(b, key []byte) ([]byte, error) {
 	m.reset()
 	var tag uint64
 	var err error
+	labels, labelsEnd := 0, 0 // those which stand together
 	for i := 0; i < len(b); {
 		start := i
 		if tag, i, err = field(b, i); err != nil {
@@ -104,7 +110,11 @@ func (m *metric) decode(b, key []byte) ([]byte, error) {
 		switch tag {
 		case 1<<3 | wireBytes:
 			if _, i, err = message(b, i); err == nil {
-				key = append(key, b[start:i]...)
+				if start != labelsEnd {
+					key = append(key, b[labels:labelsEnd]...)
+					labels = start
+				}
+				labelsEnd = i
 			}
 		case 2<<3 | wireBytes:
 			if sub, i, err = message(b, i); err == nil {
@@ -137,7 +147,7 @@ func (m *metric) decode(b, key []byte) ([]byte, error) {
 			return key, err
 		}
 	}
-	return key, nil
+	return append(key, b[labels:labelsEnd]...), nil
 }
 
 // decodeNumber decodes a Gauge or an Untyped.
@@ -250,6 +260,13 @@ func (m *metric) decodeQuantile(b []byte) error {
 
 func (m *metric) decodeBucket(b []byte) error {
 	k := bucket{exemplar: -1}
+	if n := len(b) - 9; n >= 2 && b[0] == 1<<3|wireVarint && b[n] == 2<<3|wireFixed64 { // what most are
+		if count, used := binary.Uvarint(b[1:n]); used == n-1 {
+			k.count, k.bound = count, math.Float64frombits(binary.LittleEndian.Uint64(b[n+1:]))
+			m.classic.buckets = append(m.classic.buckets, k)
+			return tooMany(len(m.classic.buckets))
+		}
+	}
 	for i := 0; i < len(b); {
 		tag, next, err := field(b, i)
 		if err != nil {

@@ -1,0 +1,156 @@
+package streamparse
+
+import (
+	"encoding/binary"
+	"math"
+)
+
+// Most metrics are counters, gauges and untyped ones, written in the order of their fields: labels, a number, perhaps a
+// timestamp. For them there are two ways which are shorter than parseField. Whatever else they find they leave to it, and it
+// would make the same of what they take.
+
+// plainMetric is what stands behind the labels of such a metric.
+type plainMetric struct {
+	value  float64
+	millis int64
+	start  stamp
+	end    int // of the whole field, behind pos
+}
+
+// plainBody returns the metric that stands at pos, if all of it is in the window, and where that ends.
+func (p *Parser) plainBody() (m []byte, end int) {
+	pb := &p.pb
+	if pb.plainTag == 0 || !pb.started {
+		return nil, 0
+	}
+	b := p.w[p.pos:min(uint64(p.end), uint64(p.pos)+pb.left)]
+	if len(b) < 3 || b[0] != 4<<3|wireBytes {
+		return nil, 0
+	}
+	n, i := shortLength(b, 1)
+	if i == 0 || n > len(b)-i || n > p.opts.MaxLineBytes-longestHead {
+		return nil, 0
+	}
+	return b[i : i+n], i + n
+}
+
+// plainTail reads what stands behind the labels, which end at m[k].
+func (pb *protobuf) plainTail(m []byte, k int, into *plainMetric) bool {
+	const number = 1<<3 | wireFixed64
+	if k+11 > len(m) || m[k] != pb.plainTag || m[k+1] < 9 || m[k+2] != number {
+		return false
+	}
+	into.value = math.Float64frombits(binary.LittleEndian.Uint64(m[k+3:]))
+	into.millis = 0
+	into.start.isSet = false
+	rest := m[k+11:]
+	if n := int(m[k+1]) - 9; n > 0 { // when the counter began
+		if n >= 0x80-9 || n < 2 || n > len(rest) || rest[0] != 3<<3|wireBytes || int(rest[1]) != n-2 || pb.typ != familyCounter {
+			return false
+		}
+		into.start = stamp{}
+		if decodeStamp(rest[2:n], &into.start) != nil {
+			return false
+		}
+		rest = rest[n:]
+	}
+	if len(rest) > 0 {
+		t, used := binary.Uvarint(rest[1:])
+		if rest[0] != 6<<3|wireVarint || used != len(rest)-1 || used <= 0 {
+			return false
+		}
+		into.millis = int64(t)
+	}
+	return true
+}
+
+// plain makes the next metric ready, if it is a plain one.
+func (p *Parser) plain() bool {
+	pb := &p.pb
+	m, end := p.plainBody()
+	k := 0
+	for k+3 <= len(m) && m[k] == 1<<3|wireBytes {
+		n, next := shortLength(m, k+1)
+		if next == 0 {
+			return false
+		}
+		k = next + n
+	}
+	var plain plainMetric
+	if !pb.plainTail(m, k, &plain) {
+		return false
+	}
+	plain.end = end
+	pb.key = append(append(pb.key[:pb.nameEnd+1], m[:k]...), keyValue)
+	pb.labelsEnd = len(pb.key) - 1
+	p.takePlain(&plain)
+	pb.ready = true
+	return true
+}
+
+// guessPlain returns the key of the next metric if that has n bytes and the metric is a plain one. It does not look at the
+// labels: they end where a key of n bytes says. If that is wrong, the key is none that anybody has met, since the labels of
+// a key that Next gave end with it. Nothing is taken.
+func (p *Parser) guessPlain(n int) []byte {
+	pb := &p.pb
+	pb.guessed = 0
+	m, end := p.plainBody()
+	k := n - pb.nameEnd - 2
+	if k < 0 || !pb.plainTail(m, k, &pb.guess) {
+		return nil
+	}
+	pb.guess.end = end
+	pb.guessed = n
+	pb.key = append(append(pb.key[:pb.nameEnd+1], m[:k]...), keyValue)
+	return pb.key
+}
+
+// takePlain makes the metric the current one.
+func (p *Parser) takePlain(m *plainMetric) {
+	p.value = normal(m.value)
+	p.ts, p.hasTS = m.millis, m.millis != 0
+	p.current = nil
+	p.pb.start = m.start
+	p.advance(m.end)
+}
+
+// shortLength returns the length at b[i] if it takes one byte or two, and where it ends, else 0. b has two more bytes.
+func shortLength(b []byte, i int) (n, end int) {
+	if c := b[i]; c < 0x80 {
+		return int(c), i + 1
+	}
+	if c := b[i+1]; c < 0x80 {
+		return int(b[i]&0x7f) | int(c)<<7, i + 2
+	}
+	return 0, 0
+}
+
+// plainHeader reads the name, the help and the type of a family, as far as they are in the window.
+func (p *Parser) plainHeader() {
+	pb := &p.pb
+	for {
+		b := p.w[p.pos:min(uint64(p.end), uint64(p.pos)+pb.left)]
+		if len(b) < 3 {
+			return
+		}
+		if b[0] == 3<<3|wireVarint && b[1] < 0x80 {
+			pb.typ = int32(b[1])
+			p.advance(2)
+			continue
+		}
+		n, i := shortLength(b, 1)
+		if i == 0 || n > len(b)-i || n > p.opts.MaxLineBytes-longestHead {
+			return
+		}
+		switch b[0] {
+		case 1<<3 | wireBytes:
+			pb.key = append(pb.key[:0], b[i:i+n]...)
+			pb.nameEnd = n
+		case 2<<3 | wireBytes:
+			pb.help = append(pb.help[:0], b[i:i+n]...)
+		default:
+			return
+		}
+		p.advance(i + n)
+	}
+}
