@@ -108,6 +108,10 @@ func New(dict *labelcompress.Dict, common []labelcompress.Ref) *Store {
 	return s
 }
 
+// LabelBytes is what the store's labels take in the dictionary, in bytes as labelcompress.Dict.Cost counts them. Others may
+// have the same labels.
+func (s *Store) LabelBytes() int64 { return s.labelBytes }
+
 // LimitLabels sets how much of the dictionary the store's labels may take, in bytes as labelcompress.Dict.Cost counts them;
 // labels which other stores hold too count in full. Zero is no limit.
 func (s *Store) LimitLabels(bytes int64) { s.maxLabelBytes = bytes }

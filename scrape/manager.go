@@ -452,6 +452,7 @@ func (t *target) status() TargetStatus {
 		ID: t.id, URL: shownURL(t.spec.url), Labels: t.spec.labels,
 		Health: r.health, LastError: r.lastError, LastScrape: r.start, LastScrapeDuration: r.duration,
 		Samples: r.samples, Series: r.series, BodyBytes: r.bodyBytes, MemoryBytes: r.memory,
+		LabelBytes: r.labelBytes, BatchBytes: r.batchBytes,
 		Scrapes: r.scrapes, Failed: r.failed,
 	}
 }

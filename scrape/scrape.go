@@ -53,8 +53,9 @@ type worker struct {
 // outcome is what one scrape came to.
 type outcome struct {
 	counts
-	err       error
-	bodyBytes int64
+	err        error
+	bodyBytes  int64
+	batchBytes int64 // memory which the samples took until they were committed
 }
 
 // scrape does one scrape of t, which is due at the given time, within the lifetime. While it waits for the answer it is
@@ -149,6 +150,7 @@ func (m *Manager) parseAndCommit(ctx context.Context, t *target, st *jobState, r
 		m.fail(t, &out, b, track)
 	}
 	t.auto.append(b, m.report(st, &out, start, rq.timeout))
+	out.batchBytes = b.Bytes()
 	m.commit(t, st, b)
 	if err == nil {
 		t.table.commit(b)
@@ -323,9 +325,10 @@ func (m *Manager) finished(t *target, st *jobState, out *outcome, start time.Tim
 	r.start, r.duration = start, duration
 	r.samples, r.bodyBytes = out.Scraped, out.bodyBytes
 	former := r.memory
-	r.series, r.memory = 0, 0
+	r.series, r.memory, r.labelBytes, r.batchBytes = 0, 0, 0, out.batchBytes
 	if t.table != nil {
 		r.series, r.memory = t.table.series()-len(t.auto.sets), t.table.bytes()+t.families.bytes()
+		r.labelBytes = t.table.sets.LabelBytes()
 	}
 	m.tableBytes.Add(r.memory - former)
 	if t.table != nil && t.table.released > 0 {

@@ -40,6 +40,8 @@ type TargetStatus struct {
 	Samples, Series int
 	BodyBytes       int64 // of the last scrape, decompressed
 	MemoryBytes     int64 // of the target's table
+	LabelBytes      int64 // of its labels in the dictionary, which others may have as well
+	BatchBytes      int64 // of memory for the samples of the last scrape, until it was complete
 	Scrapes, Failed uint64
 }
 

@@ -64,8 +64,11 @@ type result struct {
 	series    int
 	bodyBytes int64
 	memory    int64
-	scrapes   uint64
-	failed    uint64
+	// labelBytes and batchBytes are of the dictionary, and of the last scrape's batch.
+	labelBytes, batchBytes int64
+
+	scrapes uint64
+	failed  uint64
 }
 
 // slotOf is the hash of job and URL, which decides over phase and slot. It survives restarts.

@@ -51,7 +51,11 @@ type memoryTarget struct {
 	URL    string          `json:"url"`
 	Labels []relabel.Label `json:"-"`
 	Series int             `json:"series"`
-	Bytes  int64           `json:"bytes"`
+	Bytes  int64           `json:"bytes"` // of the table
+	// DictBytes are what its labels take in the dictionary; others may have the same.
+	DictBytes int64 `json:"labelBytes"`
+	// BatchBytes are what the last scrape's samples took until it was complete.
+	BatchBytes int64 `json:"batchBytes"`
 }
 
 type memoryPage struct {
@@ -103,6 +107,8 @@ func partMeaning(name string) string {
 		return "the dictionary of labels, which all targets share"
 	case "connections":
 		return "idle connections to targets, and the buffers through which answers are read"
+	case "decoders":
+		return "what decompresses answers"
 	case "series":
 		return "the targets' series tables"
 	case "queue":
@@ -129,10 +135,11 @@ func partMeaning(name string) string {
 
 func largestTargets(s *scrape.Snapshot) []memoryTarget {
 	all := slices.Clone(s.Targets)
-	slices.SortStableFunc(all, func(a, b scrape.TargetStatus) int { return cmp.Compare(b.MemoryBytes, a.MemoryBytes) })
+	sum := func(t *scrape.TargetStatus) int64 { return t.MemoryBytes + t.LabelBytes + t.BatchBytes }
+	slices.SortStableFunc(all, func(a, b scrape.TargetStatus) int { return cmp.Compare(sum(&b), sum(&a)) })
 	var top []memoryTarget
 	for _, t := range all[:min(topTargets, len(all))] {
-		top = append(top, memoryTarget{t.Job, t.URL, t.Labels, t.Series, t.MemoryBytes})
+		top = append(top, memoryTarget{t.Job, t.URL, t.Labels, t.Series, t.MemoryBytes, t.LabelBytes, t.BatchBytes})
 	}
 	return top
 }

@@ -38,11 +38,12 @@ func TestMemoryAddsUp(t *testing.T) {
 	for i := range 20 {
 		snap.Targets = append(snap.Targets, scrape.TargetStatus{Job: "j", URL: "http://t/", MemoryBytes: int64(i), Series: i})
 	}
+	snap.Targets[3].LabelBytes, snap.Targets[4].BatchBytes = 5000, 3000
 	s := newServer(t, Options{Memory: func() Memory { return m }, Targets: func() scrape.Snapshot { return snap }})
 	var got struct {
 		ResidentAnonBytes, SumBytes, NotAttributedBytes int64
 		Parts                                           []struct{ Bytes, ReleasedBytes int64 }
-		LargestTargets                                  []struct{ Bytes int64 }
+		LargestTargets                                  []struct{ Bytes, LabelBytes, BatchBytes int64 }
 		Level                                           string
 		LevelChanges                                    map[string]int
 		Budget                                          struct {
@@ -72,7 +73,7 @@ func TestMemoryAddsUp(t *testing.T) {
 		len(got.Beside) != 1 || got.Container.OOMKills != 2 || len(got.History) != 100 || got.History[99].Level != "high" {
 		t.Errorf("level, budget, what is beside the process, history: %+v", got)
 	}
-	if len(got.LargestTargets) != 10 || got.LargestTargets[0].Bytes != 19 {
+	if len(got.LargestTargets) != 10 || got.LargestTargets[0].LabelBytes != 5000 || got.LargestTargets[1].BatchBytes != 3000 || got.LargestTargets[2].Bytes != 19 {
 		t.Errorf("largest targets %v, want ten, the largest first", got.LargestTargets)
 	}
 	page := text(t, ask(t, s, local, http.MethodGet, "/debug/memory", ""))
