@@ -180,7 +180,7 @@ func (t *table) find(n int, hash uint64) (i uint32, known, again bool) {
 
 // indexTexts returns an index of the committed entries by text.
 func (t *table) indexTexts() *index {
-	x := newIndex(int(t.base))
+	x := newIndex(int(t.base), t.base)
 	for i := range t.base {
 		e, repeats := t.entries.At(i), 0
 		if e.meta&(entryAlias|entryDropped) != 0 { // all others are different series
@@ -258,13 +258,9 @@ func (t *table) learn(e entry) uint32 {
 
 // identify adds the label set of a new series, or finds the primary entry that has it. It consumes set.
 func (t *table) identify(set labelset.ID, timed bool) (primary uint32, found bool) {
-	if t.ident == nil {
-		t.ident = newIndex(int(t.base) + 16)
-		for i := range uint32(t.entries.Len()) {
-			if e := t.entries.At(i); e.meta&(entryDropped|entryAlias) == 0 {
-				t.ident.insert(t.identity(labelset.ID(e.set)), i)
-			}
-		}
+	i := uint32(t.entries.Len())
+	if t.ident == nil || !t.ident.takes(i) {
+		t.indexIdentities()
 	}
 	rec := t.sets.Record(set)
 	hash := maphash.Bytes(t.seed, rec)
@@ -275,15 +271,27 @@ func (t *table) identify(set labelset.ID, timed bool) (primary uint32, found boo
 			return i, true
 		}
 	}
-	i := uint32(t.entries.Len())
-	if t.ident.full() {
-		t.ident.grow(func(k uint32) uint64 { return t.identity(labelset.ID(t.entries.At(k).set)) })
-	}
 	t.ident.insert(hash, i)
 	return i, false
 }
 
-func (t *table) identity(set labelset.ID) uint64 { return maphash.Bytes(t.seed, t.sets.Record(set)) }
+// indexIdentities makes an index of the primary entries with room for more. It is made anew where it has none left: that
+// reads the entries and their label sets in the order in which they lie, and needs the former index no more.
+func (t *table) indexIdentities() {
+	n := t.sets.Len()
+	more := 16 + n/8
+	if t.ident != nil { // most are new
+		more = n / 2
+		t.released += t.ident.bytes()
+		t.ident = nil
+	}
+	t.ident = newIndex(n+more, uint32(t.entries.Len()+more))
+	for i := range uint32(t.entries.Len()) {
+		if e := t.entries.At(i); e.meta&(entryDropped|entryAlias) == 0 {
+			t.ident.insert(maphash.Bytes(t.seed, t.sets.Record(labelset.ID(e.set))), i)
+		}
+	}
+}
 
 // isMet reports whether the series of the primary entry i was met in this body, by whatever text.
 func (t *table) isMet(i uint32) bool {
