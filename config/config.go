@@ -87,6 +87,7 @@ type Job struct {
 	SampleLimit              int                        // 0: none
 	LabelLimit               int                        // 0: none
 	HTTP                     commoncfg.HTTPClientConfig // with absolute paths; checked
+	HTTP2                    bool                       // enable_http2 is true, and not by default
 	Static                   []*StaticGroup
 	FileSD                   []*FileSD
 	Relabel                  *relabel.Rules  // of targets; nil when there are none

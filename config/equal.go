@@ -40,7 +40,7 @@ func (j *Job) Diff(o *Job) Diff {
 		SameTargets: j.Name == o.Name && j.Scheme == o.Scheme && j.MetricsPath == o.MetricsPath &&
 			maps.EqualFunc(j.Params, o.Params, slices.Equal) && j.Relabel.Equal(o.Relabel),
 		SameSchedule: j.ScrapeInterval == o.ScrapeInterval && j.ScrapeTimeout == o.ScrapeTimeout,
-		SameHTTP:     j.EnableCompression == o.EnableCompression && sameHTTP(j.HTTP, o.HTTP),
+		SameHTTP:     j.EnableCompression == o.EnableCompression && j.HTTP2 == o.HTTP2 && sameHTTP(j.HTTP, o.HTTP),
 		SameSampleRules: j.HonorLabels == o.HonorLabels && j.HonorTimestamps == o.HonorTimestamps &&
 			j.TrackTimestampsStaleness == o.TrackTimestampsStaleness && j.MetricRelabel.Equal(o.MetricRelabel) &&
 			slices.Equal(j.ExternalLabels, o.ExternalLabels),

@@ -16,6 +16,8 @@ type httpClient struct {
 	d   *decoder
 	c   *commoncfg.HTTPClientConfig
 	raw map[string]commoncfg.Header // of vmagent's headers
+	// http2 says that enable_http2 is given, and true.
+	http2 bool
 	// The last key of each group of settings which are checked against each other; errors name it.
 	auth, proxy, headers value
 }
@@ -34,7 +36,7 @@ func (h *httpClient) keys() keys {
 		"bearer_token_file": func(v value) { c.BearerTokenFile, h.auth = d.text(v), v },
 		"tls_config":        func(v value) { c.TLSConfig = d.tlsConfig(v) },
 		"follow_redirects":  func(v value) { c.FollowRedirects = d.boolean(v) },
-		"enable_http2":      func(v value) { c.EnableHTTP2 = d.boolean(v) },
+		"enable_http2":      func(v value) { c.EnableHTTP2 = d.boolean(v); h.http2 = c.EnableHTTP2 },
 		"http_headers":      func(v value) { c.HTTPHeaders, h.headers = d.httpHeaders(v), v },
 	}
 	maps.Copy(known, d.proxyKeys(&c.ProxyConfig, &h.proxy))

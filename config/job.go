@@ -82,6 +82,7 @@ func (d *decoder) job(v value, g *Global) *Job {
 	known["headers"] = client.headerList
 	d.mapping(v, where, known, peerJob)
 	client.finish()
+	j.HTTP2 = client.http2
 
 	if j.ScrapeInterval == 0 {
 		j.ScrapeInterval = g.ScrapeInterval

@@ -27,12 +27,13 @@ type clientOptions struct {
 	dial    dialFunc // nil: TCP
 	pool    *bufpool.Pool
 	readers *transport.Readers
+	http2   bool // where a target can
 }
 
 type dialFunc = func(ctx context.Context, network, addr string) (net.Conn, error)
 
-// jobClient sends the requests of one job: over our own transport, or, for jobs with a proxy or OAuth2, by the library's
-// client. It is immutable, but for connectTimeout.
+// jobClient sends the requests of one job: over our own transport, or, for jobs with a proxy or OAuth2, and over TLS for
+// those which ask for HTTP/2, by the library's client. It is immutable, but for connectTimeout.
 type jobClient struct {
 	followRedirects bool
 	// connectTimeout is how long connecting may take with the library's client. A scrape ends by its own timeout, but
@@ -75,7 +76,9 @@ func (c *jobClient) roundTripper(cfg commoncfg.HTTPClientConfig, name string, o 
 	}
 	if own != nil {
 		c.own = append(c.own, own)
-		return rt, nil
+		if !o.http2 {
+			return rt, nil
+		}
 	}
 	if c.conns == nil {
 		dial := o.dial
@@ -94,7 +97,21 @@ func (c *jobClient) roundTripper(cfg commoncfg.HTTPClientConfig, name string, o 
 		return nil, err
 	}
 	c.library = append(c.library, client)
+	if own != nil {
+		return byScheme{plain: rt, secure: client.Transport}, nil
+	}
 	return client.Transport, nil // not the client, which quotes a Location that it cannot parse
+}
+
+// byScheme sends over TLS what may be HTTP/2; without TLS nothing is.
+type byScheme struct{ plain, secure http.RoundTripper }
+
+// RoundTrip implements http.RoundTripper.
+func (b byScheme) RoundTrip(req *http.Request) (*http.Response, error) {
+	if req.URL.Scheme == "https" {
+		return b.secure.RoundTrip(req)
+	}
+	return b.plain.RoundTrip(req)
 }
 
 // connectWithin bounds how long connecting may take: a little longer than a scrape, whose own timeout is to tell of it.

@@ -327,14 +327,14 @@ func TestRedirects(t *testing.T) {
 func TestTLS(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, Options{})
-		var to string
+		var to, proto string
 		var creds []string
 		l, err := w.net.Listen("a:443")
 		if err != nil {
 			t.Fatal(err)
 		}
 		s := httptest.NewUnstartedServer(http.HandlerFunc(func(rw http.ResponseWriter, rq *http.Request) {
-			creds = append(creds, rq.Header.Get("Authorization"))
+			creds, proto = append(creds, rq.Header.Get("Authorization")), rq.Proto
 			if to != "" {
 				http.Redirect(rw, rq, to, http.StatusFound)
 				return
@@ -369,6 +369,14 @@ func TestTLS(t *testing.T) {
 		f("another name", "", "certificate", nil, fmt.Sprintf("tls_config: {ca: %q}", ca))
 		f("trusted", "", "", once, trusted)
 		f("not checked", "", "", once, "tls_config: {insecure_skip_verify: true}")
+		if proto != "HTTP/1.1" {
+			t.Errorf("by default the protocol is %s, want HTTP/1.1", proto)
+		}
+		f("HTTP/2", "", "", once, "tls_config: {insecure_skip_verify: true}", "enable_http2: true")
+		if proto != "HTTP/2.0" {
+			t.Errorf("with enable_http2: true the protocol is %s, want HTTP/2.0", proto)
+		}
+		f("HTTP/2 to http", "http://a:80/", "from https to http", once, "tls_config: {insecure_skip_verify: true}", "enable_http2: true")
 		f("HTTP/1 alone", "", "", once, "tls_config: {insecure_skip_verify: true}", "enable_http2: false")
 		f("https to http", "http://a:80/", "from https to http", once, "tls_config: {insecure_skip_verify: true}")
 		if n := plain.served(); n != 0 {

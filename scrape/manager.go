@@ -187,7 +187,7 @@ func (m *Manager) newState(c *config.Job) (*jobState, error) {
 		}
 	}
 	var err error
-	st.client, err = newJobClient(c.HTTP, c.Name, clientOptions{m.opts.DialContext, m.opts.Pool, &m.readers})
+	st.client, err = newJobClient(c.HTTP, c.Name, clientOptions{m.opts.DialContext, m.opts.Pool, &m.readers, c.HTTP2})
 	return st, err
 }
 

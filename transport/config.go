@@ -10,8 +10,8 @@ import (
 
 // ForConfig returns a Transport for a job's client configuration, and the round tripper which puts the job's credentials
 // and headers on its requests. Both are nil, without an error, when the configuration asks for what a Transport does not
-// do: a proxy, or OAuth2. Then the client of prometheus/common is the one to use. enable_http2 is a permission here: a
-// target which could speak HTTP/2 is asked in HTTP/1.1.
+// do: a proxy, or OAuth2. Then the client of prometheus/common is the one to use. enable_http2, which is true by default, is
+// a permission here: a target which could speak HTTP/2 is asked in HTTP/1.1.
 //
 // TLS comes from the configuration: Options.TLS and Options.CurrentTLS must not be set. Its files, and those of
 // credentials, are looked at every few seconds while requests are sent, and count as soon as a change is seen; while one
