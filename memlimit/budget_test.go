@@ -27,6 +27,24 @@ func TestSmallest(t *testing.T) {
 	}
 }
 
+// TestRecommend pins that a recommended budget is one in which the use is normal, and the smallest step that is.
+func TestRecommend(t *testing.T) {
+	const mib = 1 << 20
+	for _, used := range []int64{0, mib, 7 * mib, 20 * mib, 42 * mib, 100 * mib, 611 * mib, 5 << 30, 1 << 40} {
+		got := recommend(used)
+		fill := func(budget int64) float64 { return float64(used) / float64(budget-Reserve(budget)) }
+		if levelOf(fill(got)) != Normal {
+			t.Errorf("recommend(%d) = %d, of which %.2f are used", used, got, fill(got))
+		}
+		if less := got - recommendStep; less >= recommendLeast && levelOf(fill(less)) == Normal {
+			t.Errorf("recommend(%d) = %d, and %d would do", used, got, less)
+		}
+	}
+	if got := recommend(42 * mib); got != 80*mib {
+		t.Errorf("recommend(42 MiB) = %d MiB, want 80", got/mib)
+	}
+}
+
 // TestSoftLimit pins that the soft limit leaves room for the reserve and for what is off the heap, and stays above what
 // would have the collector run for nothing.
 func TestSoftLimit(t *testing.T) {

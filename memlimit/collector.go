@@ -7,7 +7,7 @@ type collector struct {
 	k                               *Keeper
 	account, gaveBack               *prometheus.Desc
 	budget, limit, soft, used, live *prometheus.Desc
-	level, changes, share           *prometheus.Desc
+	level, changes, share, good     *prometheus.Desc
 	anon, file, returns             *prometheus.Desc
 }
 
@@ -38,6 +38,8 @@ func NewCollector(k *Keeper) prometheus.Collector {
 			"Times that a level was reached, from above or below.", "level"),
 		share: desc("scraper_memlimit_gc_cpu_share",
 			"Part of the process' CPU time which the garbage collector took over the last seconds, where there is a budget. Above 0.25 near the soft limit the level rises."),
+		good: desc("scraper_memlimit_recommended_bytes",
+			"Memory limit in which the level would have been normal since the start. Where it was not, it takes this at least."),
 		anon: desc("process_resident_memory_anon_bytes",
 			"Resident anonymous memory: what the kernel kills for. It is what to size the container's limit by."),
 		file: desc("process_resident_memory_file_bytes",
@@ -50,7 +52,7 @@ func NewCollector(k *Keeper) prometheus.Collector {
 // Describe is prometheus.Collector's.
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		c.account, c.gaveBack, c.budget, c.limit, c.soft, c.used, c.live, c.level, c.changes, c.share, c.anon, c.file, c.returns,
+		c.account, c.gaveBack, c.budget, c.limit, c.soft, c.used, c.live, c.level, c.changes, c.share, c.good, c.anon, c.file, c.returns,
 	} {
 		ch <- d
 	}
@@ -79,6 +81,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		counter(c.changes, float64(n), Level(level).String())
 	}
 	gauge(c.share, r.CollectorShare)
+	gauge(c.good, float64(r.Recommended))
 	if r.ResidentAnon > 0 {
 		gauge(c.anon, float64(r.ResidentAnon))
 		gauge(c.file, float64(r.ResidentFile))

@@ -9,10 +9,11 @@ const (
 
 // Point is how the process stood at one moment. Sizes are in bytes.
 type Point struct {
-	At             time.Time
-	Used, Resident int64
-	Limit          int64 // 0 if there is none
-	Level          Level
+	At       time.Time
+	Used     int64 // the most since the point before
+	Resident int64
+	Limit    int64 // 0 if there is none
+	Level    Level
 }
 
 // history is the last hour, in about 9 KiB.
@@ -20,6 +21,7 @@ type history struct {
 	points []storedPoint // a ring once it is full
 	next   int           // where the oldest is then
 	last   time.Time
+	most   int64 // use since the last point
 }
 
 // storedPoint is a Point in 24 bytes. Sizes are in KiB.
@@ -38,8 +40,10 @@ func (h *history) due(now time.Time) bool {
 	return true
 }
 
+// add keeps a point, whose use is the most since the one before.
 func (h *history) add(now time.Time, p Point) {
-	s := storedPoint{now.Unix(), kib(p.Used), kib(p.Resident), kib(p.Limit), p.Level}
+	s := storedPoint{now.Unix(), kib(h.most), kib(p.Resident), kib(p.Limit), p.Level}
+	h.most = 0
 	if len(h.points) < historyLen {
 		h.points = append(h.points, s)
 		return

@@ -45,6 +45,7 @@ type pressure struct {
 	collections uint64
 
 	used, heap, offHeap int64
+	most                int64       // that used ever was
 	share               float64     // of the collector, over the last window
 	cpu                 []cpuSample // of the last window
 
@@ -102,6 +103,8 @@ func (p *pressure) observe(now time.Time, rt runtimeState, heap, offHeap int64) 
 	live := max(rt.live+heap-p.base, heap)
 	p.heap, p.offHeap = heap, offHeap
 	p.used = live + rt.stacks + max(0, rt.overhead-p.untouched) + offHeap
+	p.most = max(p.most, p.used)
+	p.history.most = max(p.history.most, p.used)
 	if p.budget == 0 {
 		return Normal
 	}
@@ -194,7 +197,7 @@ func (k *Keeper) check(now time.Time) {
 	if resident := int64(0); remember {
 		resident = k.resident()
 		k.mu.Lock()
-		p.history.add(now, Point{Used: used, Limit: limit, Resident: resident, Level: level})
+		p.history.add(now, Point{Limit: limit, Resident: resident, Level: level})
 		k.mu.Unlock()
 	}
 }

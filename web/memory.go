@@ -74,6 +74,16 @@ func (p memoryPage) FillPercent() int {
 // Reserve is the part of the budget which is kept free.
 func (p memoryPage) Reserve() int64 { return p.Report.Budget - p.Report.Limit }
 
+// Shortest is the highest level that there was.
+func (p memoryPage) Shortest() memlimit.Level {
+	for l := memlimit.Critical; l > memlimit.Normal; l-- {
+		if p.Report.Changes[l] > 0 {
+			return l
+		}
+	}
+	return memlimit.Normal
+}
+
 // memoryParts says what the parts of the resident memory are.
 func memoryParts(m *Memory) []memoryPart {
 	released := make(map[string]int64)
@@ -190,6 +200,9 @@ type (
 		Limit     int64  `json:"limitBytes"` // without the reserve
 		SoftLimit int64  `json:"softLimitBytes"`
 		Used      int64  `json:"usedBytes"`
+		MostUsed  int64  `json:"mostUsedBytes"` // since the start
+		// Recommended is the budget in which that is normal.
+		Recommended int64 `json:"recommendedBytes"`
 	}
 	containerJSON struct {
 		Total   int64  `json:"totalBytes"`
@@ -215,7 +228,7 @@ func (p *memoryPage) json() memoryJSON {
 	j := memoryJSON{
 		ResidentAnon: p.Breakdown.ResidentAnon, ResidentFile: r.ResidentFile, Parts: p.Parts, Sum: p.Breakdown.Sum,
 		NotAttributed: p.Breakdown.NotAttributed, Error: p.Unknown,
-		Budget: budgetJSON{r.Budget, p.Source, r.Limit, r.SoftLimit, r.Used}, Level: r.Level.String(),
+		Budget: budgetJSON{r.Budget, p.Source, r.Limit, r.SoftLimit, r.Used, r.MostUsed, r.Recommended}, Level: r.Level.String(),
 		LevelChanges: make(map[string]uint64), GCShare: r.CollectorShare, Beside: p.Beside, Container: (*containerJSON)(nil),
 		Targets: p.Targets, Buffers: p.Buffers, Labels: p.Labels, Returns: r.Returns,
 	}

@@ -18,6 +18,7 @@ func TestMemoryAddsUp(t *testing.T) {
 		Report: memlimit.Report{
 			Accounts: []memlimit.Use{{Name: "labels", Bytes: 3 * mib, Released: 5 * mib}, {Name: "kernel", Bytes: mib, OffHeap: true}},
 			Sum:      3 * mib, OffHeap: mib, ResidentAnon: 12 * mib, Budget: 64 * mib, Limit: 56 * mib, SoftLimit: 55 * mib, Used: 42 * mib,
+			MostUsed: 43 * mib, Recommended: 88 * mib,
 			Level: memlimit.High, Changes: [4]uint64{0, 1, 1, 0}, Returns: 3,
 		},
 		Breakdown: memlimit.Breakdown{
@@ -47,8 +48,8 @@ func TestMemoryAddsUp(t *testing.T) {
 		Level                                           string
 		LevelChanges                                    map[string]int
 		Budget                                          struct {
-			Bytes, LimitBytes, SoftLimitBytes, UsedBytes int64
-			Source                                       string
+			Bytes, LimitBytes, SoftLimitBytes, UsedBytes, RecommendedBytes int64
+			Source                                                         string
 		}
 		Beside    []struct{ Name string }
 		Container struct{ TotalBytes, OOMKills int64 }
@@ -69,7 +70,7 @@ func TestMemoryAddsUp(t *testing.T) {
 	if sum != 11*mib || got.SumBytes != sum || got.NotAttributedBytes != mib || got.ResidentAnonBytes != 12*mib || got.Parts[0].ReleasedBytes != 5*mib {
 		t.Errorf("the parts add up to %d, and the answer is %+v", sum, got)
 	}
-	if got.Level != "high" || got.LevelChanges["elevated"] != 1 || got.Budget.Bytes != 64*mib || got.Budget.Source != m.Source ||
+	if got.Level != "high" || got.LevelChanges["elevated"] != 1 || got.Budget.Bytes != 64*mib || got.Budget.Source != m.Source || got.Budget.RecommendedBytes != 88*mib ||
 		len(got.Beside) != 1 || got.Container.OOMKills != 2 || len(got.History) != 100 || got.History[99].Level != "high" {
 		t.Errorf("level, budget, what is beside the process, history: %+v", got)
 	}
@@ -78,7 +79,7 @@ func TestMemoryAddsUp(t *testing.T) {
 	}
 	page := text(t, ask(t, s, local, http.MethodGet, "/debug/memory", ""))
 	for _, want := range []string{"labels", "12 MiB", "1 MiB of 12 MiB are not attributed", ">high<", "75 %", "the container&#39;s limit; 8 MiB of it in reserve",
-		`class="elevated" x="290"`, `class="high" x="581" y="0" width="139"`, "<polyline", "2 processes were killed"} {
+		`class="elevated" x="290"`, `class="high" x="581" y="0" width="139"`, "<polyline", "2 processes were killed", "a limit of <b>88 MiB</b> at least", "At most 43 MiB were used"} {
 		if !strings.Contains(page, want) {
 			t.Errorf("/debug/memory lacks %q: %s", want, page)
 		}
