@@ -16,7 +16,7 @@ type builder struct {
 	// common are views of the store's common labels, of which those before next are done with.
 	common []text
 	next   int
-	shape  uint32 // of the former label set
+	shapes shapeFinder
 }
 
 type text struct{ name, value []byte }
@@ -178,7 +178,7 @@ func (s *Store) EndTimed() (ID, error) { return s.end(true) }
 
 func (s *Store) end(timed bool) (ID, error) {
 	b := &s.build
-	shape := s.shape(b.slots)
+	shape := b.shapes.number(&s.shapes, b.slots)
 	size := uvarintLen(shape)
 	for _, n := range b.numbers {
 		size += uvarintLen(n)
@@ -215,22 +215,6 @@ func (s *Store) alloc(size int, timed bool) (off uint32, b []byte, ok bool) {
 	return off, b, true
 }
 
-// shape returns the number of a shape.
-func (s *Store) shape(slots []byte) uint32 {
-	if former := s.build.shape; int(former) < len(s.shapes) && s.shapes[former].slots == string(slots) {
-		return former
-	}
-	n, ok := s.shapeNums[string(slots)]
-	if !ok {
-		n = uint32(len(s.shapes))
-		sh := newShape(string(slots))
-		s.shapes = append(s.shapes, sh)
-		s.shapeNums[sh.slots] = n
-	}
-	s.build.shape = n
-	return n
-}
-
 // EndAdditions drops what only additions need. It is to be called before many label sets are removed, which is dearer
 // while it is there.
 func (s *Store) EndAdditions() {
@@ -243,6 +227,7 @@ func (s *Store) Settle() {
 	s.EndAdditions()
 	s.locals.Trim()
 	s.arena.Trim()
+	s.shapes.trim()
 	if cap(s.free) > 64 && cap(s.free) > 4*len(s.free) {
 		s.free = append([]uint32(nil), s.free...)
 	}

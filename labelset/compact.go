@@ -10,7 +10,7 @@ type Compaction struct {
 	arena   slab.Bytes
 	locals  slab.Vec[local]
 	renamed []uint32 // former number to new one, plus one; 0 is not used yet
-	shapes  []shape
+	shapes  shapes
 	shaped  []uint32 // as renamed, of shapes
 	live    int
 }
@@ -23,7 +23,7 @@ func (s *Store) Wasteful() bool {
 
 // Compact begins a compaction. The store must not be used until Close.
 func (s *Store) Compact() *Compaction {
-	return &Compaction{s: s, renamed: make([]uint32, s.locals.Len()), shaped: make([]uint32, len(s.shapes))}
+	return &Compaction{s: s, renamed: make([]uint32, s.locals.Len()), shaped: make([]uint32, s.shapes.len())}
 }
 
 // Move returns the new ID of id, which was made by Add, or by AddTimed if timed is set.
@@ -31,8 +31,7 @@ func (c *Compaction) Move(id ID, timed bool) ID {
 	rec := c.s.Record(id)
 	shape, n := uvarint(rec)
 	if c.shaped[shape] == 0 {
-		c.shapes = append(c.shapes, c.s.shapes[shape])
-		c.shaped[shape] = uint32(len(c.shapes))
+		c.shaped[shape] = c.shapes.add(c.s.shapes.at(shape)) + 1
 	}
 	shape = c.shaped[shape] - 1
 	size := uvarintLen(shape)
@@ -67,10 +66,7 @@ func (c *Compaction) Close() {
 	s := c.s
 	s.arena, s.locals, s.liveBytes = c.arena, c.locals, c.live
 	s.free = nil
-	s.shapes, s.shapeNums = c.shapes, make(map[string]uint32, len(c.shapes))
-	for i, sh := range c.shapes {
-		s.shapeNums[sh.slots] = uint32(i)
-	}
+	s.shapes = c.shapes
 	s.Settle()
 	*c = Compaction{}
 }

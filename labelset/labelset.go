@@ -18,7 +18,6 @@ import (
 	"errors"
 	"fmt"
 	"math/bits"
-	"strings"
 
 	"scraper/internal/slab"
 	"scraper/labelcompress"
@@ -55,17 +54,6 @@ type local struct {
 	uses uint32
 }
 
-// A shape is a sequence of slots, one per label: shapeOwn for a label of the record's own, else the number of a common
-// label plus one.
-type shape struct {
-	slots string
-	own   int // labels of the record's own
-}
-
-const shapeOwn = 0
-
-func newShape(slots string) shape { return shape{slots, strings.Count(slots, "\x00")} }
-
 // maxCommon is how many common labels a slot can name.
 const maxCommon = 255
 
@@ -84,8 +72,7 @@ type Store struct {
 	texts texts
 	build builder
 
-	shapes    []shape
-	shapeNums map[string]uint32
+	shapes shapes
 
 	arena     slab.Bytes
 	liveBytes int
@@ -98,7 +85,7 @@ type Store struct {
 // New returns an empty store over dict. Common are the labels that most of the target's series share, sorted by name;
 // the store takes ownership of one reference of each.
 func New(dict *labelcompress.Dict, common []labelcompress.Ref) *Store {
-	s := &Store{dict: dict, common: common, shapeNums: make(map[string]uint32)}
+	s := &Store{dict: dict, common: common}
 	if len(common) > maxCommon { // the rest are ordinary labels then
 		s.common = common[:maxCommon]
 		for _, r := range common[maxCommon:] {
@@ -179,8 +166,8 @@ func (s *Store) AppendRefs(dst []labelcompress.Ref, id ID) []labelcompress.Ref {
 	b := s.arena.From(uint32(id))
 	shape, n := uvarint(b)
 	b = b[n:]
-	slots := s.shapes[shape].slots
-	for i := range len(slots) {
+	slots := s.shapes.at(shape)
+	for i := range slots {
 		if k := slots[i]; k != shapeOwn {
 			dst = append(dst, s.common[k-1])
 			continue
@@ -197,9 +184,12 @@ func (s *Store) AppendRefs(dst []labelcompress.Ref, id ID) []labelcompress.Ref {
 func (s *Store) Record(id ID) []byte {
 	b := s.arena.From(uint32(id))
 	shape, n := uvarint(b)
-	for own := s.shapes[shape].own; own > 0; n++ {
-		if b[n] < 0x80 { // the last byte of a number
-			own--
+	for _, slot := range s.shapes.at(shape) {
+		if slot == shapeOwn {
+			for b[n] >= 0x80 {
+				n++
+			}
+			n++
 		}
 	}
 	return b[:n:n]
@@ -210,9 +200,9 @@ func (s *Store) Hash(id ID) uint64 {
 	b := s.arena.From(uint32(id))
 	shape, n := uvarint(b)
 	b = b[n:]
-	slots := s.shapes[shape].slots
+	slots := s.shapes.at(shape)
 	h := uint64(len(slots))
-	for i := range len(slots) {
+	for i := range slots {
 		var r labelcompress.Ref
 		if k := slots[i]; k != shapeOwn {
 			r = s.common[k-1]
@@ -281,13 +271,9 @@ func (s *Store) Close() {
 
 // Bytes is the memory that the store takes, without the dictionary, in bytes.
 func (s *Store) Bytes() int64 {
-	const perShape = 64
 	n := s.arena.Cap() + s.locals.Cap()*8 + cap(s.free)*4 + cap(s.common)*4 + len(s.texts.slots)*8 +
 		cap(s.build.slots) + (cap(s.build.numbers)+cap(s.build.former))*4 + cap(s.build.common)*48
-	for _, sh := range s.shapes {
-		n += len(sh.slots) + perShape
-	}
-	return int64(n)
+	return int64(n + s.shapes.bytes() + s.build.shapes.bytes())
 }
 
 func indexRef(refs []labelcompress.Ref, r labelcompress.Ref) int {
