@@ -325,7 +325,7 @@ func (m *measurement) evaluate(a, b moment) {
 func (m *measurement) evaluateMemory(from, to time.Time) {
 	r := &m.res
 	r.Timeline, r.Marks = m.samples.timeline(m.res.Started)
-	r.AnonAvg, _, r.WorkingSetAvg, _ = m.samples.between(from, to)
+	r.AnonAvg, r.AnonWindowPeak, r.WorkingSetAvg, _ = m.samples.between(from, to)
 	_, r.AnonPeak, _, r.WorkingSetPeak = m.samples.between(m.res.Started, to)
 	m.noteFirst()
 	r.Connections = m.farm.Connections()

@@ -32,6 +32,7 @@ type Result struct {
 
 	// Averages are of the window, peaks from the start on: learning what is there takes the most, and has to fit too.
 	AnonAvg        int64 `json:"rssAnonAvgBytes"`
+	AnonWindowPeak int64 `json:"rssAnonWindowPeakBytes"` // of the window alone
 	AnonPeak       int64 `json:"rssAnonPeakBytes"`
 	WorkingSetAvg  int64 `json:"workingSetAvgBytes"`
 	WorkingSetPeak int64 `json:"workingSetPeakBytes"`
