@@ -202,7 +202,10 @@ func TestBodiesOverHTTP(t *testing.T) {
 		var next atomic.Int64
 		var clients sync.WaitGroup
 		var mu sync.Mutex // of the builder's label store, which is for one goroutine
-		const rounds = 300
+		rounds := int64(300)
+		if *long {
+			rounds = 3400 // 10,200 sends
+		}
 		for range 8 {
 			clients.Go(func() {
 				c := clientTo(t, Destination{URL: s.URL, HTTP: h, Timeout: 5 * time.Second})
