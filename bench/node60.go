@@ -31,7 +31,7 @@ const (
 func node60(name, about string, rules relabeling) *scenario {
 	return &scenario{
 		name: name, about: about, standard: true, secure: true, perSeries: true, floor: true,
-		interval: 30 * second, quick: span{35 * second, 60 * second}, short: span{40 * second, 120 * second}, long: span{40 * second, 1200 * second},
+		interval: 30 * second, quick: span{32 * second, 60 * second}, short: span{40 * second, 120 * second}, long: span{40 * second, 1200 * second},
 		build: func(ctx context.Context, m *measurement) error {
 			n, err := buildNode(ctx, m, rules)
 			if err == nil {

@@ -94,7 +94,7 @@ func scenarios() []*scenario {
 		},
 		{
 			name: "huge", about: "1 target × 500,000 series every 20 s, a body of 100 MB",
-			interval: 20 * second, quick: span{25 * second, 40 * second}, short: span{30 * second, 40 * second}, long: span{30 * second, 120 * second},
+			interval: 20 * second, quick: span{22 * second, 40 * second}, short: span{30 * second, 40 * second}, long: span{30 * second, 120 * second},
 			perSeries: true, floor: true,
 			build: plain(1, body.Plain{Series: 500_000, Wide: true}, style{}),
 		},
@@ -106,7 +106,7 @@ func scenarios() []*scenario {
 		},
 		{
 			name: "churn", about: "100 targets × 2,000 series every 5 s, one in twenty replaced by another each time", standard: true,
-			interval: 5 * second, quick: span{10 * second, 30 * second}, short: span{15 * second, 60 * second}, long: span{15 * second, 600 * second},
+			interval: 5 * second, quick: span{10 * second, 25 * second}, short: span{15 * second, 60 * second}, long: span{15 * second, 600 * second},
 			build: plain(100, body.Plain{Series: 2000, ChurnEvery: 20}, style{}),
 		},
 		{
