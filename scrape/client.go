@@ -70,7 +70,7 @@ func newJobClient(cfg commoncfg.HTTPClientConfig, name string, o clientOptions) 
 
 // roundTripper makes one of the client's two.
 func (c *jobClient) roundTripper(cfg commoncfg.HTTPClientConfig, name string, o clientOptions) (http.RoundTripper, error) {
-	rt, own, err := transport.ForConfig(cfg, transport.Options{DialContext: o.dial, Pool: o.pool, Readers: o.readers})
+	rt, own, err := transport.ForConfig(cfg, transport.Options{DialContext: o.dial, Address: addressOf, Pool: o.pool, Readers: o.readers})
 	if err != nil {
 		return nil, err
 	}
@@ -91,7 +91,7 @@ func (c *jobClient) roundTripper(cfg commoncfg.HTTPClientConfig, name string, o 
 		commoncfg.WithDialContextFunc(func(ctx context.Context, network, addr string) (net.Conn, error) {
 			ctx, cancel := context.WithTimeout(ctx, time.Duration(c.connectTimeout.Load()))
 			defer cancel()
-			return c.conns.DialContext(ctx, network, addr)
+			return dialAddressOf(ctx, c.conns.DialContext, network, addr)
 		}))
 	if err != nil {
 		return nil, err

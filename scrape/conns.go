@@ -85,6 +85,14 @@ func (c *connections) closeAll(addr string) {
 	}
 }
 
+// dialAddress is the host and port by which the client keeps the target's connections.
+func (s *spec) dialAddress() string {
+	if s.socket != "" {
+		return socketHost(s.socket)
+	}
+	return dialAddress(s.url)
+}
+
 // dialAddress is the address that net/http dials for a target's URL, unless a proxy is in between.
 func dialAddress(target string) string {
 	u, err := url.Parse(target)
@@ -106,10 +114,10 @@ func (j *job) disconnect(gone []*target) {
 	}
 	needed := make(map[string]bool)
 	for _, t := range j.targets {
-		needed[dialAddress(t.spec.url)] = true
+		needed[t.spec.dialAddress()] = true
 	}
 	for _, t := range gone {
-		if addr := dialAddress(t.spec.url); !needed[addr] {
+		if addr := t.spec.dialAddress(); !needed[addr] {
 			t.state.client.disconnect(addr)
 		}
 	}

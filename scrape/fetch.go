@@ -34,6 +34,7 @@ var ErrBodyTooLarge = errors.New("body too large")
 // request is what one scrape asks for.
 type request struct {
 	url       string
+	socket    string // a unix socket's path; empty: TCP
 	timeout   time.Duration
 	userAgent string
 	// compressed: the answer may be.
@@ -50,10 +51,10 @@ func (e *StatusError) Error() string {
 
 // fetch sends the request and waits for the answer's header. The caller closes the returned body.
 func (c *jobClient) fetch(ctx context.Context, rq *request) (*http.Response, error) {
-	client := c.full
+	client, socket := c.full, rq.socket
 	var at *url.URL // where the last redirect led
 	for hops := 0; ; hops++ {
-		resp, err := do(ctx, client, at, rq)
+		resp, err := do(ctx, client, at, socket, rq)
 		if err != nil {
 			return nil, err
 		}
@@ -86,6 +87,7 @@ func (c *jobClient) fetch(ctx context.Context, rq *request) (*http.Response, err
 			return nil, errors.New("the target redirects from https to http")
 		}
 		if to.Scheme != at.Scheme || to.Host != at.Host {
+			socket = ""
 			client = c.bare // and stays so: whoever we are sent to may send us back
 		}
 		at = to
@@ -101,10 +103,13 @@ func isRedirect(code int) bool {
 }
 
 // do sends the request to a URL, the target's own if it is nil. Nothing of the request is held while it waits.
-func do(ctx context.Context, client http.RoundTripper, at *url.URL, rq *request) (*http.Response, error) {
+func do(ctx context.Context, client http.RoundTripper, at *url.URL, socket string, rq *request) (*http.Response, error) {
 	req, err := newRequest(ctx, at, rq)
 	if err != nil {
 		return nil, err
+	}
+	if socket != "" {
+		req.URL.Host = socketHost(socket) // Host stays what it is
 	}
 	resp, err := client.RoundTrip(req)
 	if err != nil {

@@ -247,7 +247,7 @@ func (m *Manager) sync(j *job, st *jobState) {
 		if !ok {
 			m.nextID++
 			t = &target{
-				id: m.nextID, spec: s, slot: slotOf(st.cfg.Name, s.url), heapIndex: -1, state: st,
+				id: m.nextID, spec: s, slot: slotOf(st.cfg.Name, s.url+s.socket), heapIndex: -1, state: st,
 				interval: s.interval, timeout: s.timeout, sampleRules: st.sampleRules, external: st.external,
 			}
 			j.targets[key] = t

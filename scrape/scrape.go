@@ -66,7 +66,7 @@ func (m *Manager) scrape(life *lifetime, t *target, st *jobState, interval, time
 		m.metrics.late.Inc()
 	}
 	rq := &request{
-		url: t.spec.url, timeout: timeout, userAgent: m.opts.UserAgent, compressed: st.cfg.EnableCompression,
+		url: t.spec.url, socket: t.spec.socket, timeout: timeout, userAgent: m.opts.UserAgent, compressed: st.cfg.EnableCompression,
 		maxBytes: m.maxBytes(st.cfg),
 	}
 	held := false

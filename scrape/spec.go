@@ -30,6 +30,7 @@ const (
 // spec is what a target is: everything about it that discovery and relabeling decide.
 type spec struct {
 	url        string // with params
+	socket     string // the path of the unix socket on which it is asked for; empty: TCP
 	labels     []relabel.Label
 	discovered []relabel.Label // as pages may show them
 	interval   time.Duration
@@ -40,6 +41,10 @@ type spec struct {
 func (s *spec) key() string {
 	var b strings.Builder
 	b.WriteString(s.url)
+	if s.socket != "" {
+		b.WriteByte(0xff)
+		b.WriteString(s.socket)
+	}
 	for _, l := range s.labels {
 		b.WriteByte(0xff)
 		b.WriteString(l.Name)
@@ -94,6 +99,14 @@ func (s *spec) fill(job *config.Job, d config.Dialect, ls *relabel.Labels) error
 	}
 	if s.url, err = targetURL(d, scheme, address, path, job.Params, ls.L); err != nil {
 		return err
+	}
+	if s.socket = ls.Get(unixSocketLabel); s.socket != "" {
+		switch {
+		case len(s.socket) > maxSocketPath:
+			return fmt.Errorf("the path in %s has %d bytes, the system takes %d", unixSocketLabel, len(s.socket), maxSocketPath)
+		case job.HTTP.ProxyURL.URL != nil || job.HTTP.ProxyFromEnvironment:
+			return fmt.Errorf("a target with %s is not reached through the job's proxy", unixSocketLabel)
+		}
 	}
 	if s.interval, err = parsePeriod(ls.Get(intervalLabel), "scrape interval"); err != nil {
 		return err
