@@ -11,7 +11,7 @@ import (
 )
 
 // courses are the scenarios whose memory is shown over time.
-var courses = map[string]bool{"burst": true, "churn": true, "limit": true, "outage": true, "huge": true, "node60-a": true}
+var courses = map[string]bool{"burst": true, "churn": true, "limit": true, "outage": true, "huge": true, "node60-a": true, "node60-b": true}
 
 // The size of charts, in pixels.
 const (

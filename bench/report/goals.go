@@ -51,12 +51,12 @@ func (s Set) find(scenario, agent string) (Result, bool) {
 	return Result{}, false
 }
 
-// atMost is a bound on a number of our agent's.
+// atMost is a bound on a number of our agent's. Nought means that it was not measured.
 func atMost(scenario, unit string, limit float64, digits int, value func(Result) float64) goal {
 	return goal{scenario, fmt.Sprintf("at most %g %s", limit, unit), func(s Set) (string, bool, bool) {
 		r, ok := s.find(scenario, ours)
 		v := value(r)
-		return fmt.Sprintf("%.*f", digits, v), v <= limit, ok
+		return fmt.Sprintf("%.*f", digits, v), v <= limit, ok && v > 0
 	}}
 }
 
