@@ -30,6 +30,10 @@ type memoryPage struct {
 		Bytes, LimitBytes, SoftLimitBytes, UsedBytes int64
 		Source                                       string
 	}
+	Beside []struct {
+		Name  string
+		Bytes int64
+	}
 	Container *struct{ TotalBytes, OOMKills int64 }
 }
 
@@ -228,4 +232,29 @@ func TestNoBudget(t *testing.T) {
 		t.Errorf("budget %+v at level %s, want none", m.Budget, m.Level)
 	}
 	a.terminate(t)
+}
+
+// TestQueueOnTmpfs keeps the queue where files are memory: the agent says so, and counts them.
+func TestQueueOnTmpfs(t *testing.T) {
+	t.Parallel()
+	dir, err := os.MkdirTemp("/dev/shm", "scraper-test-")
+	if err != nil {
+		t.Skipf("there is no directory in memory: %v", err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	f := startFarm(t, 1)
+	x := f.add("x", counting(100))
+	a := startAgent(t, "-promscrape.config="+scrapeConfig(t, f, time.Second, x), "-memory.limit=64MiB",
+		"-remoteWrite.url=http://"+closedAddress+"/", "-remoteWrite.tmpDataPath="+dir)
+	if !strings.Contains(a.stderr.String(), "the queue's directory is in memory") {
+		t.Errorf("log:\n%swant a warning about the directory", a.stderr.String())
+	}
+	waitFor(t, "the queue to be counted", func() bool {
+		for _, p := range a.memory(t).Beside {
+			if p.Name == "queue on tmpfs" && p.Bytes > 0 {
+				return true
+			}
+		}
+		return false
+	})
 }
