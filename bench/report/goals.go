@@ -105,6 +105,22 @@ func writeGoals(b *strings.Builder, set Set) {
 	}
 }
 
+// writeFloors writes how near our agent is to the least that one can be, where that was measured.
+func writeFloors(b *strings.Builder, set Set) {
+	head := "\n## How near the limit\n\nMillicores of programs which only fetch, or only fetch, copy and push, beside our agent's.\n\n" +
+		"| scenario | fetch and discard | fetch, copy and push | ours | ours / push |\n|---|---|---|---|---|\n"
+	for _, s := range set.Scenarios {
+		r, ok := set.find(s.Name, ours)
+		push, ok2 := set.find(s.Name, "floor-push")
+		if !ok || !ok2 || push.Millicores == 0 {
+			continue
+		}
+		discard, _ := set.find(s.Name, "floor-discard")
+		fmt.Fprintf(b, "%s| %s | %s | %.1f | %.1f | %.2f |\n", head, s.Name, number(discard.Millicores, 1), push.Millicores, r.Millicores, r.Millicores/push.Millicores)
+		head = ""
+	}
+}
+
 // comparisons are the numbers of which less is better.
 var comparisons = []struct {
 	name   string

@@ -112,6 +112,7 @@ func Write(name string, set Set) error {
 	}
 	writeGoals(&b, set)
 	writeLosses(&b, set)
+	writeFloors(&b, set)
 	charts := filepath.Join(filepath.Dir(name), "charts")
 	if err := os.MkdirAll(charts, 0o755); err != nil {
 		return fmt.Errorf("write the results: %w", err)

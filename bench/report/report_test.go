@@ -173,6 +173,23 @@ func TestGoals(t *testing.T) {
 	}
 }
 
+func TestFloors(t *testing.T) {
+	s := set()
+	s.Results = []Result{
+		{Scenario: "steady", Agent: "ours", Millicores: 30}, {Scenario: "steady", Agent: "floor-discard", Millicores: 10}, {Scenario: "steady", Agent: "floor-push", Millicores: 20},
+		{Scenario: "burst", Agent: "ours", Millicores: 30},
+	}
+	var b strings.Builder
+	writeFloors(&b, s)
+	if !strings.HasSuffix(b.String(), "|---|---|---|---|---|\n| steady | 10.0 | 20.0 | 30.0 | 1.50 |\n") {
+		t.Errorf("writeFloors wrote %q", b.String())
+	}
+	b.Reset()
+	if writeFloors(&b, set()); b.Len() > 0 {
+		t.Errorf("writeFloors wrote %q without floors", b.String())
+	}
+}
+
 // What a peer does better is told; what neither does, and what is not measured, is not.
 func TestLosses(t *testing.T) {
 	s := set()
