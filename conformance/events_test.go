@@ -331,7 +331,7 @@ func emptyName(e event) bool {
 func checkEvents(t *testing.T, name string, what streamparse.Body, body []byte, theirs textparse.Parser, rng *rand.Rand) {
 	t.Helper()
 	whole, wholeErr := eventsOf(t, what, nil)(bytes.NewReader(body))
-	want, wantErr := theirEvents(theirs, what.Format == streamparse.FormatProtobuf)
+	want, wantErr := theirEvents(theirs, what.Format == streamparse.FormatProtobuf || what.StartTimestamps)
 	if d := agreeEvents(whole, wholeErr, want, wantErr); d != "" {
 		t.Errorf("%s: %.400q: %s", name, body, d)
 		return

@@ -111,6 +111,7 @@ func (p *Parser) scanMetadataText(b []byte, k int, kind Kind) (int, Kind, fault)
 		}
 		p.unit = text
 	}
+	p.created.familyBytes = len(raw)
 	p.family = raw
 	if escaped {
 		p.unescaped = appendUnescaped(p.unescaped[:0], raw)

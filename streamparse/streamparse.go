@@ -141,6 +141,7 @@ type Parser struct {
 	unescaped []byte
 	exemplars exemplars  // of OpenMetrics
 	current   []Exemplar // the current entry's
+	created   created
 	pb        protobuf
 	nameLabel [len(nameLabel)]byte // what the metric's name is called
 }
@@ -173,6 +174,9 @@ type Body struct {
 	NativeHistograms bool
 	// ClassicHistograms delivers the classic buckets of a native histogram, too, if it has any.
 	ClassicHistograms bool
+	// StartTimestamps makes the lines of OpenMetrics which say when a metric began what StartTimestamp returns, instead of
+	// samples. Such families cannot be taken by Peek and Take. Protobuf has these times in fields, and needs no asking.
+	StartTimestamps bool
 }
 
 // Reset begins a new body in text format. It borrows r until the next Reset or Close.
@@ -188,6 +192,7 @@ func (p *Parser) ResetBody(r io.Reader, b Body) {
 	p.eof, p.err, p.firstBad = false, nil, nil
 	p.ended = false
 	p.pb.reset()
+	p.created.reset()
 	p.dropViews()
 }
 
@@ -208,6 +213,7 @@ func (p *Parser) Close() {
 	}
 	p.exemplars.shrink()
 	p.pb.shrink()
+	p.created.shrink()
 }
 
 func (p *Parser) dropViews() {
@@ -228,6 +234,9 @@ func (p *Parser) Timestamp() (ms int64, ok bool) { return p.ts, p.hasTS }
 func (p *Parser) StartTimestamp() (ms int64, ok bool) {
 	if p.format == FormatProtobuf {
 		return p.pb.start.millis(), p.pb.start.isSet
+	}
+	if p.hasStart() {
+		return p.created.start, p.created.start != 0
 	}
 	return 0, false
 }
@@ -276,7 +285,7 @@ func (p *Parser) Peek(n int) []byte {
 	if p.end-p.pos < n+tailRoom && !p.ensure(n+tailRoom) {
 		return nil
 	}
-	if p.w[p.pos] == '#' {
+	if p.w[p.pos] == '#' || p.body.StartTimestamps && p.hasStart() {
 		return nil
 	}
 	return p.w[p.pos : p.pos+n]
@@ -291,7 +300,7 @@ func (p *Parser) Guess() int {
 	}
 	b := p.w[p.pos:p.end]
 	nl := indexNewline(b)
-	if nl <= 0 || b[0] == '#' {
+	if nl <= 0 || b[0] == '#' || p.hasStart() {
 		return 0
 	}
 	if p.format == FormatOpenMetrics {
@@ -364,9 +373,20 @@ func (p *Parser) Next() (Kind, error) {
 		// A line's limit holds however much of it is there: what is beyond it is not looked at.
 		whole := p.end-p.pos >= p.opts.MaxLineBytes
 		b := p.w[p.pos:min(p.end, p.pos+p.opts.MaxLineBytes)]
+		line := p.line
 		n, kind, f := p.scanEntry(b)
 		switch {
 		case n > 0:
+			if kind == KindSample && p.hasStart() {
+				if p.isCreated() {
+					p.pos += n
+					continue
+				}
+				if !p.startOf(n) {
+					p.line = line
+					continue
+				}
+			}
 			p.pos += n
 			if kind != KindNone {
 				return kind, nil
