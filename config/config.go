@@ -120,7 +120,9 @@ type RemoteWrite struct {
 	Relabel *relabel.Rules // write_relabel_configs; nil when there are none
 	HTTP    commoncfg.HTTPClientConfig
 	Queue   QueueConfig
-	Line    int
+	// Protocol is the version of remote write that protobuf_message names: 1.0, 2.0, or empty when it is not given.
+	Protocol string
+	Line     int
 }
 
 // QueueConfig holds the keys of queue_config which have a meaning here; zero means the default.

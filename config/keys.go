@@ -127,7 +127,6 @@ var peerRemoteWrite = peerKeys{
 	"send_exemplars":         {"false"},
 	"send_native_histograms": {"false"},
 	"round_robin_dns":        {"false"},
-	"protobuf_message":       {"prometheus.WriteRequest"},
 	"failed_request_logging": {"false"},
 	"metadata_config":        {"{send: false}"},
 	"sigv4":                  nil,

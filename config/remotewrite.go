@@ -46,6 +46,7 @@ func (d *decoder) remoteWrite(v value) *RemoteWrite {
 		"headers":               func(v value) { r.Headers = d.remoteHeaders(v) },
 		"write_relabel_configs": func(v value) { r.Relabel = d.relabelConfigs(v) },
 		"queue_config":          func(v value) { r.Queue = d.queueConfig(v) },
+		"protobuf_message":      func(v value) { r.Protocol = d.protobufMessage(v) },
 	}
 	client := d.httpClient(&r.HTTP)
 	maps.Copy(known, client.keys())
@@ -58,6 +59,21 @@ func (d *decoder) remoteWrite(v value) *RemoteWrite {
 		r.Timeout = defaultRemoteTimeout
 	}
 	return r
+}
+
+// protobufMessage decodes the name of a message, as the version of remote write that has it.
+func (d *decoder) protobufMessage(v value) string {
+	switch text := d.text(v); text {
+	case "":
+		return ""
+	case "prometheus.WriteRequest":
+		return "1.0"
+	case "io.prometheus.write.v2.Request":
+		return "2.0"
+	default:
+		d.errorf(v, "%q is not known; want prometheus.WriteRequest or io.prometheus.write.v2.Request", text)
+		return ""
+	}
 }
 
 // remoteHeaders decodes the headers which are added to each request.

@@ -195,7 +195,7 @@ func TestOutage(t *testing.T) {
 	f := startFarm(t, 4)
 	all := addTargets(f, 20, func(int) answer { return counting(series) })
 	var refusing atomic.Bool
-	r, err := receiver.New(receiver.Options{Intercept: func(w http.ResponseWriter, _ *http.Request) bool {
+	r, err := receiver.New(receiver.Options{Version2: true, Intercept: func(w http.ResponseWriter, _ *http.Request) bool {
 		if !refusing.Load() {
 			return false
 		}
@@ -276,7 +276,7 @@ func TestAnswers(t *testing.T) {
 			return true
 		}})
 		sinks[code] = s
-		text += fmt.Sprintf("- {name: answer-%d, url: %q, queue_config: {min_backoff: 100ms, max_backoff: 1s}}\n", code, s.url)
+		text += fmt.Sprintf("- {name: answer-%d, url: %q, protobuf_message: prometheus.WriteRequest, queue_config: {min_backoff: 100ms, max_backoff: 1s}}\n", code, s.url)
 	}
 	text += "global: {scrape_interval: 1s}\nscrape_configs:\n" + f.job("farm", "", all...)
 	conf := configFile(t, text)

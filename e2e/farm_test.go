@@ -208,6 +208,7 @@ type sink struct {
 }
 
 func startSink(t testing.TB, o receiver.Options) *sink {
+	o.Zstd, o.Version2 = true, true
 	t.Helper()
 	r, err := receiver.New(o)
 	if err != nil {

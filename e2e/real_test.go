@@ -295,7 +295,14 @@ func TestRealPrograms(t *testing.T) {
 				}
 			}
 			exporter.kill()
-			for _, s := range stores {
+			for i, s := range stores {
+				// Debian's are so old that they know remote write 1.0 alone, and take requests of 2.0 for empty ones.
+				const want = `protocol="1.0"`
+				for name, n := range a.metrics(t) {
+					if strings.HasPrefix(name, fmt.Sprintf(`scraper_remotewrite_delivered_blocks_total{destination="%d:`, i+1)) && !strings.Contains(name, want) {
+						t.Errorf("%s is %v: %s is to be spoken to in %s", name, n, s.name, want)
+					}
+				}
 				match := fmt.Sprintf(`{job="node",instance=%q,via=%q}`, address, dialect)
 				waitFor(t, "up to be 0 at "+s.name, func() bool {
 					for _, v := range s.query(t, "up"+match) {

@@ -15,7 +15,7 @@ type Metrics struct {
 	pendingSamples, pendingBlocks, pendingByt *prometheus.GaugeVec
 	duration                                  *prometheus.HistogramVec
 	recovered, expired, diskErrors, damaged   *prometheus.CounterVec
-	setAside, splits, heals                   *prometheus.CounterVec
+	setAside, splits, heals, delivered        *prometheus.CounterVec
 	diskBytes, diskOK                         *prometheus.GaugeVec
 }
 
@@ -51,6 +51,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		setAside:  counter("queue_set_aside_total", "Times that the queue's directory was renamed, since several starts in a row did not get past it."),
 		splits:    counter("split_blocks_total", "Blocks which the receiver refused, and which were halved to find out why."),
 		heals:     counter("heals_total", "Times that sending began anew on new connections, since nothing was delivered for minutes though the receiver answered."),
+		delivered: counter("delivered_blocks_total", "Requests which the receiver took, by protocol. If more than one rises, see the log.", "protocol"),
 		diskBytes: gauge("queue_disk_bytes", "Bytes of the queue's files."),
 		diskOK:    gauge("queue_disk_ok", "1 if blocks are on disk before they are sent, 0 if they are in memory alone."),
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: "scraper", Subsystem: "remotewrite",
@@ -73,7 +74,7 @@ type vec interface {
 
 func (m *Metrics) all() []vec {
 	return []vec{m.committed, m.acknowledged, m.refused, m.resent, m.sentBlocks, m.sentBytes, m.retries, m.dropped, m.requests,
-		m.pendingSamples, m.pendingBlocks, m.pendingByt, m.duration, m.recovered, m.expired, m.diskErrors, m.damaged, m.setAside, m.splits, m.heals,
+		m.pendingSamples, m.pendingBlocks, m.pendingByt, m.duration, m.recovered, m.expired, m.diskErrors, m.damaged, m.setAside, m.splits, m.heals, m.delivered,
 		m.diskBytes, m.diskOK}
 }
 
@@ -134,6 +135,10 @@ func (m *destinationMetrics) diskError(operation string) {
 
 func (m *destinationMetrics) dropped(reason string) prometheus.Counter {
 	return m.of.dropped.WithLabelValues(m.label, reason)
+}
+
+func (m *destinationMetrics) deliveredIn(p Protocol) {
+	m.of.delivered.WithLabelValues(m.label, p.String()).Inc()
 }
 
 func (m *destinationMetrics) request(class string) prometheus.Counter {

@@ -162,6 +162,7 @@ func (d *destination) transmit(ctx context.Context, c *client, blk *block, attem
 		fail := d.sendIn(ctx, c, p, blk, attempt, again)
 		now := time.Now()
 		if fail == nil {
+			d.m.deliveredIn(p)
 			if d.talk.took(p, tried, first, now) {
 				d.log.Info("receiver speaks another protocol than was tried before", slog.String("protocol", p.String()))
 			}

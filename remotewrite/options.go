@@ -145,6 +145,7 @@ func DefaultHTTP() commoncfg.HTTPClientConfig {
 
 // FromConfig returns the destination that one entry of remote_write describes.
 func FromConfig(rw *config.RemoteWrite) Destination {
+	protocol, _ := ParseProtocol(rw.Protocol) // the configuration has no other
 	return Destination{
 		Name:            rw.Name,
 		URL:             rw.URL,
@@ -157,6 +158,7 @@ func FromConfig(rw *config.RemoteWrite) Destination {
 		MinSenders:      rw.Queue.MinShards,
 		MaxSenders:      rw.Queue.MaxShards,
 		Relabel:         rw.Relabel,
+		Protocol:        protocol,
 		FlushInterval:   rw.Queue.BatchSendDeadline,
 		MaxRowsPerBlock: rw.Queue.MaxSamplesPerSend,
 	}

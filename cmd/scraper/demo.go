@@ -32,7 +32,7 @@ type demoSide struct {
 }
 
 func newDemoSide(ctx context.Context) (*demoSide, error) {
-	rec, err := receiver.New(receiver.Options{Retention: demoRetention, MaxSeries: demoMaxSeries, MaxSamplesPerSeries: demoMaxSamples})
+	rec, err := receiver.New(receiver.Options{Version2: true, Retention: demoRetention, MaxSeries: demoMaxSeries, MaxSamplesPerSeries: demoMaxSamples})
 	if err != nil {
 		return nil, err
 	}

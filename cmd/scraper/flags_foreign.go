@@ -148,9 +148,8 @@ func foreignGroups() []foreignGroup {
 		{family: ofVMAgent, why: "what waits to be sent is bounded, the oldest is dropped first, and a scrape never waits for it", flags: []string{
 			"remoteWrite.dropSamplesOnOverload?", "remoteWrite.inmemoryQueues", "remoteWrite.queues",
 		}},
-		{family: ofVMAgent, why: "requests are Prometheus' remote write 1.0 with snappy, without metadata and with sorted labels", flags: []string{
-			"enableMetadata?", "remoteWrite.disableMetadata?", "remoteWrite.forcePromProto?", "remoteWrite.forceVMProto?",
-			"remoteWrite.maxMetadataPerBlock", "remoteWrite.vmProtoCompressLevel", "sortLabels?",
+		{family: ofVMAgent, why: "metadata are few, and labels are always sorted", flags: []string{
+			"enableMetadata?", "remoteWrite.disableMetadata?", "remoteWrite.maxMetadataPerBlock", "sortLabels?",
 		}},
 		{family: ofVMAgent, why: "-remoteWrite.sendTimeout covers the handshake", flags: []string{"remoteWrite.tlsHandshakeTimeout"}},
 

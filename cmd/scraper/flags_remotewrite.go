@@ -25,6 +25,12 @@ func (p *parser) remoteWrite() error {
 		p.s.MaxDiskBytes = l.maxDisk.sizeAt(0)
 	}
 	p.s.MemoryQueue = len(l.noDiskQueue.items) == 1 && l.noDiskQueue.boolAt(0)
+	if len(l.protocol.items) <= 1 && len(l.forceProm.items) <= 1 && len(l.forceVM.items) <= 1 {
+		var err error
+		if p.s.Protocol, err = l.protocolAt(0); err != nil {
+			return err
+		}
+	}
 	if len(l.onRefused.items) == 1 {
 		p.s.OnRefused = onRefused(l.onRefused.at(0))
 	}
@@ -61,6 +67,10 @@ func (p *parser) remoteWrite() error {
 			RateLimit:             l.rateLimit.sizeAt(i),
 			OnRefused:             onRefused(l.onRefused.at(i)),
 			OnAuthError:           onAuthError(l.onAuthError.at(i)),
+		}
+		var err error
+		if u.Protocol, err = l.protocolAt(i); err != nil {
+			return err
 		}
 		if i < len(l.urlRelabel.items) {
 			u.RelabelFile = l.urlRelabel.items[i]
@@ -122,7 +132,33 @@ func (u *RemoteWriteURL) secretsFromFiles(n int) error {
 var (
 	onRefusedWords   = []string{"split", "drop"}
 	onAuthErrorWords = []string{"retry", "drop"}
+	protocolWords    = []string{"auto", "1.0", "2.0", "vm"}
 )
+
+// protocolAt is what the flags say of the i-th URL's protocol.
+func (l *lists) protocolAt(i int) (remotewrite.Protocol, error) {
+	p, err := remotewrite.ParseProtocol(l.protocol.at(i))
+	if err != nil {
+		return 0, usagef("-remoteWrite.protocol for -remoteWrite.url number %d: %s", i+1, err)
+	}
+	for _, f := range []struct {
+		flag string
+		on   bool
+		is   remotewrite.Protocol
+	}{
+		{"-remoteWrite.forcePromProto", l.forceProm.boolAt(i), remotewrite.Protocol1},
+		{"-remoteWrite.forceVMProto", l.forceVM.boolAt(i), remotewrite.ProtocolVM},
+	} {
+		if !f.on {
+			continue
+		}
+		if p != remotewrite.ProtocolAuto && p != f.is {
+			return 0, usagef("%s is given for -remoteWrite.url number %d, and so is the protocol %s: give one of them", f.flag, i+1, p)
+		}
+		p = f.is
+	}
+	return p, nil
+}
 
 func onRefused(word string) remotewrite.RefusedPolicy {
 	if word == onRefusedWords[1] {

@@ -52,6 +52,9 @@ type Settings struct {
 	// OnRefused and OnAuthError are for them, too.
 	OnRefused   remotewrite.RefusedPolicy
 	OnAuthError remotewrite.AuthErrorPolicy
+	// Protocol is for those of them which do not say it.
+	Protocol  remotewrite.Protocol
+	ZstdLevel int
 	// RelabelFile is for all destinations, "" if there is none; so are Labels, which are set last.
 	RelabelFile string
 	Labels      []relabel.Label
@@ -97,6 +100,7 @@ type RemoteWriteURL struct {
 	RateLimit                          int64 // bytes per second; 0: no limit
 	OnRefused                          remotewrite.RefusedPolicy
 	OnAuthError                        remotewrite.AuthErrorPolicy
+	Protocol                           remotewrite.Protocol
 	RelabelFile                        string // "": no rules of its own
 	OAuth2                             *commoncfg.OAuth2
 	ProxyURL                           *url.URL

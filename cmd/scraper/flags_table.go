@@ -70,6 +70,7 @@ type lists struct {
 	tlsServerName, tlsInsecure                list
 	maxDisk, noDiskQueue                      list
 	onRefused, onAuthError, rateLimit         list
+	protocol, forceProm, forceVM              list
 	labels, urlRelabel, proxyURL              list
 	oauthID, oauthSecret, oauthSecretFile     list
 	oauthParams, oauthScopes, oauthURL        list
@@ -116,6 +117,9 @@ func newFlags(s *Settings, l *lists) []*flagDef {
 	l.noDiskQueue.check = checkBool
 	l.maxDisk.check = checkSize
 	l.rateLimit.check = checkSize
+	l.forceProm.check = checkBool
+	l.forceVM.check = checkBool
+	l.protocol.check = checkWord(protocolWords)
 	l.onRefused.check = checkWord(onRefusedWords)
 	l.onAuthError.check = checkWord(onAuthErrorWords)
 	l.labels.check = checkLabel
@@ -187,6 +191,14 @@ func remoteWriteFlags(s *Settings, l *lists) []*flagDef {
 			help: "Files with relabeling rules for the corresponding -remoteWrite.url, after those of -remoteWrite.relabelConfig. A single one is for the first URL alone, an empty one means no rules."},
 		{name: "remoteWrite.label", family: ofVMAgent, group: group, arg: "name=value", value: &l.labels,
 			help: "Labels to add to everything that is sent, after relabeling, in place of what has the name already. May be a list."},
+		{name: "remoteWrite.protocol", family: ofScraper, group: group, perURL: true, arg: strings.Join(protocolWords, "|"), def: protocolWords[0], value: &l.protocol,
+			help: "What to send: remote write 1.0, 2.0, VictoriaMetrics' form of 1.0 in zstd, or the best of them that the receiver takes."},
+		{name: "remoteWrite.forcePromProto", family: ofVMAgent, group: group, perURL: true, value: &l.forceProm,
+			help: "As -remoteWrite.protocol=1.0."},
+		{name: "remoteWrite.forceVMProto", family: ofVMAgent, group: group, perURL: true, value: &l.forceVM,
+			help: "As -remoteWrite.protocol=vm."},
+		{name: "remoteWrite.vmProtoCompressLevel", family: ofVMAgent, group: group, arg: "number", value: intValue{&s.ZstdLevel, -22},
+			help: "How hard to compress by zstd, from -22 to 22. There are four steps: up to 2, 5, 9, and more."},
 		{name: "remoteWrite.onRefused", family: ofScraper, group: group, perURL: true, arg: "split|drop", def: onRefusedWords[0], value: &l.onRefused,
 			help: "What to do with a request that is answered by 400, 413 or 422: split halves it until the refused series stand alone, and drops those; drop drops it whole."},
 		{name: "remoteWrite.onAuthError", family: ofScraper, group: group, perURL: true, arg: "retry|drop", def: onAuthErrorWords[0], value: &l.onAuthError,

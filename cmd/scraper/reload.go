@@ -99,6 +99,9 @@ func destinations(s *Settings, cfg *config.Config, extra []remotewrite.Destinati
 		}
 		d := remotewrite.FromConfig(rw)
 		d.MaxDiskBytes, d.DisableDiskQueue = s.MaxDiskBytes, s.MemoryQueue
+		if d.Protocol == remotewrite.ProtocolAuto {
+			d.Protocol = s.Protocol
+		}
 		d.OnRefused, d.OnAuthError, d.ShowURL = s.OnRefused, s.OnAuthError, s.ShowURL
 		if d.MaxBlockAge == 0 {
 			d.MaxBlockAge = s.MaxBlockAge
@@ -133,7 +136,7 @@ func fromFlags(s *Settings, u *RemoteWriteURL) remotewrite.Destination {
 	http.OAuth2 = u.OAuth2
 	http.ProxyURL = commoncfg.URL{URL: u.ProxyURL}
 	return remotewrite.Destination{
-		OnRefused: u.OnRefused, OnAuthError: u.OnAuthError, RateLimit: u.RateLimit, ShowURL: s.ShowURL,
+		Protocol: u.Protocol, OnRefused: u.OnRefused, OnAuthError: u.OnAuthError, RateLimit: u.RateLimit, ShowURL: s.ShowURL,
 		URL: u.URL, Headers: u.Headers, HTTP: http, Timeout: u.SendTimeout, RetryMin: u.RetryMin, RetryMax: u.RetryMax,
 		MaxDiskBytes: u.MaxDiskBytes, MaxBlockAge: s.MaxBlockAge, DisableDiskQueue: u.MemoryQueue,
 	}
