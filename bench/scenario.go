@@ -274,9 +274,10 @@ func burst(ctx context.Context, m *measurement) error {
 	after := m.anonBetween(left.Add(55*second), time.Now())
 	peak := m.peakAnon()
 	if before > 0 {
-		m.noteNumber("before", before>>20, "MiB before the burst")
-		m.noteNumber("peak", peak>>20, "MiB at its peak")
-		m.note("after", fmt.Sprintf("%d MiB 60 s after it (×%.2f)", after>>20, float64(after)/float64(before)))
+		mib := func(n int64) float64 { return float64(n) / (1 << 20) }
+		m.note("before", fmt.Sprintf("%.1f MiB before the burst", mib(before)))
+		m.note("peak", fmt.Sprintf("%.1f MiB at its peak", mib(peak)))
+		m.note("after", fmt.Sprintf("%.1f MiB 60 s after it (×%.2f)", mib(after), mib(after)/mib(before)))
 	}
 	return m.wait(ctx, m.windowLeft())
 }
