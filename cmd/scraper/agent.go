@@ -75,10 +75,10 @@ func newAgent(s *Settings, p parts) (*agent, error) {
 	a.metrics = newConfigMetrics(reg)
 
 	var err error
-	if a.pool, err = bufpool.New(bufpool.Options{}); err != nil {
+	a.setMemory()
+	if a.pool, err = bufpool.New(bufpool.Options{MaxIdleBytes: idleBytes(a.budget.Bytes)}); err != nil {
 		return nil, err
 	}
-	a.setMemory()
 	a.dict = labelcompress.New(labelcompress.Options{MaxBytes: labelBytes(s.MaxLabelBytes, a.budget.Bytes)})
 	a.writer, err = remotewrite.New(remotewrite.Options{
 		Pool: a.pool, Logger: p.log, Metrics: remotewrite.NewMetrics(reg), UserAgent: "scraper/" + version,

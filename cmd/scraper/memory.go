@@ -90,6 +90,16 @@ func labelBytes(flag, budget int64) int64 {
 	return max(leastLabels, int64(labelShare*float64(budget-memlimit.Reserve(budget))))
 }
 
+// idleBytes is how much memory may lie idle in buffers: a sixteenth of the budget, where that is less than what a pool keeps
+// by itself. A quarter of a small container would else be nobody's. 0 is the pool's own bound.
+func idleBytes(budget int64) int64 {
+	const own = 8 << 20
+	if budget == 0 || budget/16 >= own {
+		return 0
+	}
+	return max(1<<20, budget/16)
+}
+
 // openAccounts opens the accounts of all who hold memory. What remote write holds beside them is buffers.
 func (a *agent) openAccounts() {
 	for _, x := range []memlimit.Account{

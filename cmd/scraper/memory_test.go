@@ -51,6 +51,16 @@ func TestMemoryBudget(t *testing.T) {
 	}
 }
 
+// TestIdleBytes pins that small budgets bound what lies idle, and large ones do not.
+func TestIdleBytes(t *testing.T) {
+	const mib = 1 << 20
+	for budget, want := range map[int64]int64{0: 0, 1024: mib, 48 * mib: 3 * mib, 64 * mib: 4 * mib, 128 * mib: 0, 1 << 40: 0} {
+		if got := idleBytes(budget); got != want {
+			t.Errorf("idleBytes(%d) = %d, want %d", budget, got, want)
+		}
+	}
+}
+
 // TestLabelBytes pins the bound of the dictionary: what the flag says, else half of the budget, else none.
 func TestLabelBytes(t *testing.T) {
 	const mib = 1 << 20
