@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/prometheus/model/textparse"
 	dto "github.com/prometheus/prometheus/prompb/io/prometheus/client"
 
+	"scraper/bufpool"
 	"scraper/streamparse"
 )
 
@@ -298,4 +299,74 @@ func FuzzProtobuf(f *testing.F) {
 		}
 		checkAnyProtobuf(t, "fuzz", ways[int(way)%len(ways)], body, rand.New(rand.NewPCG(seed, 0)))
 	})
+}
+
+// exemplarsOf returns what a native histogram's exemplars are: its own which have a timestamp, and if it has none at all of
+// its own, those of its buckets. Prometheus' parser forgets where it was from the family's second metric on, so that only
+// the first one's can be compared with it.
+func exemplarsOf(h *dto.Histogram) (text string) {
+	list := h.Exemplars
+	if len(list) == 0 {
+		for i := range h.Bucket {
+			if e := h.Bucket[i].Exemplar; e != nil {
+				list = append(list, e)
+			}
+		}
+	}
+	for _, e := range list {
+		if e.Timestamp == nil {
+			continue
+		}
+		var pairs []Label
+		for _, l := range e.Label {
+			pairs = append(pairs, Label{l.Name, l.Value})
+		}
+		text += describeExemplar(pairs, e.Value, e.Timestamp.Seconds*1000+int64(e.Timestamp.Nanos/1e6), true)
+	}
+	return text
+}
+
+func TestProtobufNativeExemplars(t *testing.T) {
+	rng := rand.New(rand.NewPCG(43, 44))
+	pool, err := bufpool.New(bufpool.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := streamparse.New(streamparse.Options{Pool: pool})
+	defer p.Close()
+	compared := 0
+	for range 300 {
+		f := &dto.MetricFamily{Name: "m", Type: dto.MetricType_HISTOGRAM}
+		var want []string
+		for range 1 + rng.IntN(4) {
+			h := randomHistogram(rng)
+			h.ZeroThreshold = 1 // it is native
+			f.Metric = append(f.Metric, dto.Metric{Histogram: h})
+			want = append(want, exemplarsOf(h))
+		}
+		p.ResetBody(bytes.NewReader(delimited(t, f)), streamparse.Body{Format: streamparse.FormatProtobuf, NativeHistograms: true})
+		for n := 0; ; {
+			kind, err := p.Next()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if kind == streamparse.KindNone {
+				if n != len(want) {
+					t.Fatalf("%d histograms, want %d", n, len(want))
+				}
+				break
+			}
+			if kind != streamparse.KindHistogram {
+				continue
+			}
+			if got := ourExemplars(p); got != want[n] {
+				t.Fatalf("exemplars of histogram %d are %s, want %s", n, got, want[n])
+			}
+			n++
+			compared++
+		}
+	}
+	if compared < 300 {
+		t.Errorf("compared %d histograms", compared)
+	}
 }
