@@ -8,9 +8,15 @@ import (
 // TestIndexAgainstMap looks up what was inserted, by hashes of which many are alike, or begin or end alike.
 func TestIndexAgainstMap(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 2))
-	for _, n := range []int{0, 1, 7, 1000, 20_000} {
+	for _, n := range []int{0, 1, 7, 1000, 20_000, 200_000, 60_000} {
+		x := newIndex(100_000, 100)
+		x.insert(1, 1)
 		for _, first := range []uint32{0, 1<<leastTagShift - 1001, 1 << 27} {
-			x := newIndex(n, first+uint32(n))
+			if first == 0 {
+				x = newIndex(n, uint32(n))
+			} else {
+				x.reset(n, first+uint32(n))
+			}
 			want := make(map[uint64][]uint32)
 			for i := range uint32(n) {
 				hash := []uint64{rnd.Uint64(), rnd.Uint64() >> 54, rnd.Uint64() << 54, 1<<64 - 1}[min(rnd.IntN(100), 3)%4]

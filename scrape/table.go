@@ -276,16 +276,16 @@ func (t *table) identify(set labelset.ID, timed bool) (primary uint32, found boo
 }
 
 // indexIdentities makes an index of the primary entries with room for more. It is made anew where it has none left: that
-// reads the entries and their label sets in the order in which they lie, and needs the former index no more.
+// reads the entries and their label sets in the order in which they lie, and can use the former index's memory.
 func (t *table) indexIdentities() {
 	n := t.sets.Len()
 	more := 16 + n/8
-	if t.ident != nil { // most are new
-		more = n / 2
-		t.released += t.ident.bytes()
-		t.ident = nil
+	if t.ident == nil {
+		t.ident = newIndex(n+more, uint32(t.entries.Len()+more))
+	} else { // most series are new
+		more = 16 + n/2
+		t.ident.reset(n+more, uint32(t.entries.Len()+more))
 	}
-	t.ident = newIndex(n+more, uint32(t.entries.Len()+more))
 	for i := range uint32(t.entries.Len()) {
 		if e := t.entries.At(i); e.meta&(entryDropped|entryAlias) == 0 {
 			t.ident.insert(maphash.Bytes(t.seed, t.sets.Record(labelset.ID(e.set))), i)
