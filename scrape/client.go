@@ -27,6 +27,7 @@ type clientOptions struct {
 	dial    dialFunc // nil: TCP
 	pool    *bufpool.Pool
 	readers *transport.Readers
+	parking *transport.Parking
 	http2   bool // where a target can
 }
 
@@ -70,7 +71,7 @@ func newJobClient(cfg commoncfg.HTTPClientConfig, name string, o clientOptions) 
 
 // roundTripper makes one of the client's two.
 func (c *jobClient) roundTripper(cfg commoncfg.HTTPClientConfig, name string, o clientOptions) (http.RoundTripper, error) {
-	rt, own, err := transport.ForConfig(cfg, transport.Options{DialContext: o.dial, Address: addressOf, Pool: o.pool, Readers: o.readers})
+	rt, own, err := transport.ForConfig(cfg, transport.Options{DialContext: o.dial, Address: addressOf, Pool: o.pool, Readers: o.readers, Parking: o.parking})
 	if err != nil {
 		return nil, err
 	}

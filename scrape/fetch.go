@@ -34,7 +34,6 @@ var ErrBodyTooLarge = errors.New("body too large")
 // request is what one scrape asks for.
 type request struct {
 	url       string
-	socket    string // a unix socket's path; empty: TCP
 	timeout   time.Duration
 	userAgent string
 	// compressed: the answer may be.
@@ -49,49 +48,81 @@ func (e *StatusError) Error() string {
 	return fmt.Sprintf("server returned HTTP status %d %s", e.Code, http.StatusText(e.Code))
 }
 
-// fetch sends the request and waits for the answer's header. The caller closes the returned body.
-func (c *jobClient) fetch(ctx context.Context, rq *request) (*http.Response, error) {
-	client, socket := c.full, rq.socket
-	var at *url.URL // where the last redirect led
-	for hops := 0; ; hops++ {
-		resp, err := do(ctx, client, at, socket, rq)
-		if err != nil {
-			return nil, err
+// fetching is a request on its way, through redirects, to the header of its answer.
+type fetching struct {
+	rq     request
+	c      *jobClient
+	client http.RoundTripper // the client's full or bare one
+	socket string            // the unix socket where it is asked for now; empty: TCP
+	at     *url.URL          // where the last redirect led; nil: the target's own URL
+	hops   int
+	// pending is what the request waits for without a goroutine; nil if it does not.
+	pending *transport.Pending
+}
+
+// next sends the request, or goes on with it, until there is an answer, which may take long, or until pending is set: then
+// it is to be called again once that is ready. The caller closes the returned body.
+func (f *fetching) next(ctx context.Context) (*http.Response, error) {
+	for ; ; f.hops++ {
+		var resp *http.Response
+		var err error
+		if p := f.pending; p != nil {
+			f.pending = nil
+			resp, err = p.Resume()
+		} else {
+			resp, err = f.do(ctx)
 		}
-		if !isRedirect(resp.StatusCode) || !c.followRedirects {
-			if resp.StatusCode != http.StatusOK {
-				discard(resp)
-				return nil, &StatusError{resp.StatusCode}
+		if err != nil {
+			if p, ok := errors.AsType[*transport.Pending](err); ok {
+				f.pending = p
+				return nil, err
 			}
-			return resp, nil
+			return nil, withoutURL(err)
 		}
-		location := resp.Header.Get("Location")
-		discard(resp)
-		if location == "" {
-			return nil, &StatusError{resp.StatusCode}
+		if over, err := f.redirected(resp); err != nil || over {
+			return resp, err
 		}
-		if at == nil {
-			at, _ = url.Parse(rq.url) // which has been done before
-		}
-		if hops == maxRedirects {
-			return nil, fmt.Errorf("more than %d redirects", maxRedirects)
-		}
-		to, err := at.Parse(location)
-		if err != nil {
-			return nil, errors.New("the target redirects to something that is not a URL")
-		}
-		if to.Scheme != "http" && to.Scheme != "https" {
-			return nil, fmt.Errorf("the target redirects to scheme %q", to.Scheme)
-		}
-		if at.Scheme == "https" && to.Scheme == "http" {
-			return nil, errors.New("the target redirects from https to http")
-		}
-		if to.Scheme != at.Scheme || to.Host != at.Host {
-			socket = ""
-			client = c.bare // and stays so: whoever we are sent to may send us back
-		}
-		at = to
 	}
+}
+
+// redirected reports whether the answer is the last one, or an error, with which it is closed; else the next place is set.
+func (f *fetching) redirected(resp *http.Response) (over bool, err error) {
+	if !isRedirect(resp.StatusCode) || !f.c.followRedirects {
+		if resp.StatusCode != http.StatusOK {
+			discard(resp)
+			return false, &StatusError{resp.StatusCode}
+		}
+		return true, nil
+	}
+	location := resp.Header.Get("Location")
+	discard(resp)
+	if location == "" {
+		return false, &StatusError{resp.StatusCode}
+	}
+	if f.at == nil {
+		if f.at, err = url.Parse(f.rq.url); err != nil {
+			return false, errors.New("the target's URL cannot be parsed")
+		}
+	}
+	if f.hops == maxRedirects {
+		return false, fmt.Errorf("more than %d redirects", maxRedirects)
+	}
+	to, err := f.at.Parse(location)
+	if err != nil {
+		return false, errors.New("the target redirects to something that is not a URL")
+	}
+	if to.Scheme != "http" && to.Scheme != "https" {
+		return false, fmt.Errorf("the target redirects to scheme %q", to.Scheme)
+	}
+	if f.at.Scheme == "https" && to.Scheme == "http" {
+		return false, errors.New("the target redirects from https to http")
+	}
+	if to.Scheme != f.at.Scheme || to.Host != f.at.Host {
+		f.socket = ""
+		f.client = f.c.bare // and stays so: whoever we are sent to may send us back
+	}
+	f.at = to
+	return false, nil
 }
 
 func isRedirect(code int) bool {
@@ -102,22 +133,19 @@ func isRedirect(code int) bool {
 	return false
 }
 
-// do sends the request to a URL, the target's own if it is nil. Nothing of the request is held while it waits.
-func do(ctx context.Context, client http.RoundTripper, at *url.URL, socket string, rq *request) (*http.Response, error) {
-	req, err := newRequest(ctx, at, rq)
+// do sends the request. Nothing of it is held while it waits.
+func (f *fetching) do(ctx context.Context) (*http.Response, error) {
+	req, err := newRequest(ctx, f.at, &f.rq)
 	if err != nil {
 		return nil, err
 	}
-	if socket != "" {
-		req.URL.Host = socketHost(socket) // Host stays what it is
+	if f.socket != "" {
+		req.URL.Host = socketHost(f.socket) // Host stays what it is
 	}
-	resp, err := client.RoundTrip(req)
-	if err != nil {
-		return nil, withoutURL(err)
-	}
-	return resp, nil
+	return f.client.RoundTrip(req)
 }
 
+// newRequest makes the request for a URL, the target's own if it is nil.
 func newRequest(ctx context.Context, at *url.URL, rq *request) (*http.Request, error) {
 	to := rq.url
 	if at != nil {

@@ -32,6 +32,7 @@ type Manager struct {
 	idle     chan *worker
 	decoders *decoders
 	readers  transport.Readers
+	parking  transport.Parking
 	spool    *batch.Spool
 	wake     chan struct{}
 	running  sync.WaitGroup
@@ -187,7 +188,7 @@ func (m *Manager) newState(c *config.Job) (*jobState, error) {
 		}
 	}
 	var err error
-	st.client, err = newJobClient(c.HTTP, c.Name, clientOptions{m.opts.DialContext, m.opts.Pool, &m.readers, c.HTTP2})
+	st.client, err = newJobClient(c.HTTP, c.Name, clientOptions{m.opts.DialContext, m.opts.Pool, &m.readers, &m.parking, c.HTTP2})
 	return st, err
 }
 

@@ -66,6 +66,7 @@ func (m *Manager) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			m.stopScrapes()
 			m.running.Wait()
+			m.parking.Wait()
 			return nil
 		case <-timer.C:
 		case <-m.wake:
@@ -107,24 +108,18 @@ func (m *Manager) startDue() time.Duration {
 	return idleWait
 }
 
-// startLocked starts the scrape of t, which is to end before its next one is due, however late it starts.
+// startLocked starts the scrape of t.
 func (m *Manager) startLocked(t *target, due time.Time) {
-	end := time.Now().Add(t.timeout)
-	if next := due.Add(t.interval); next.Before(end) {
-		end = next
-	}
-	life := newLifetime(end, &TimeoutError{t.timeout})
-	t.life = life
-	st, interval, timeout := t.state, t.interval, t.timeout
-	m.running.Go(func() {
-		m.scrape(life, t, st, interval, timeout, due)
-		m.ended(t, life)
-	})
+	tn := newTurn(t, due, time.Now())
+	t.life = tn.life
+	m.running.Add(1)
+	go m.begin(tn)
 }
 
-// ended notes that the scrape of t is over, and starts the one which became due meanwhile, unless it is too late for it.
-func (m *Manager) ended(t *target, life *lifetime) {
-	life.end(errStopping)
+// ended notes that a scrape is over, and starts the one which became due meanwhile, unless it is too late for it.
+func (m *Manager) ended(tn *turn) {
+	tn.life.end(errStopping)
+	t := tn.t
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	t.life = nil

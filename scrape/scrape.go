@@ -58,43 +58,6 @@ type outcome struct {
 	batchBytes int64 // memory which the samples took until they were committed
 }
 
-// scrape does one scrape of t, which is due at the given time, within the lifetime. While it waits for the answer it is
-// a goroutine and little else, hence the care about what the stack holds and how deep it is.
-func (m *Manager) scrape(life *lifetime, t *target, st *jobState, interval, timeout time.Duration, due time.Time) {
-	start := time.Now()
-	if start.Sub(due) > lateAfter {
-		m.metrics.late.Inc()
-	}
-	rq := &request{
-		url: t.spec.url, socket: t.spec.socket, timeout: timeout, userAgent: m.opts.UserAgent, compressed: st.cfg.EnableCompression,
-		maxBytes: m.maxBytes(st.cfg),
-	}
-	held := false
-	defer func() {
-		if held {
-			m.workers.release()
-		}
-	}()
-	var out outcome
-	func() {
-		defer m.recovered(t, st, &out)
-		resp, err := st.client.fetch(life, rq)
-		if err == nil {
-			defer func() { _ = resp.Body.Close() }()
-			err = checkContentType(resp, m.opts.Dialect, st.cfg.FallbackText)
-		} else if cause := life.Err(); cause != nil {
-			err = cause
-		}
-		m.workers <- struct{}{}
-		held = true
-		out = m.parseAndCommit(life, t, st, rq, resp, err, start, due, interval, &held)
-	}()
-	if errors.Is(out.err, errRemoved) || errors.Is(out.err, errStopping) {
-		return
-	}
-	m.finished(t, st, &out, start)
-}
-
 // TimeoutError says that a scrape took longer than it may.
 type TimeoutError struct{ After time.Duration }
 
@@ -109,8 +72,8 @@ func (e *TimeoutError) Timeout() bool { return true }
 func (e *TimeoutError) Is(target error) bool { return target == context.DeadlineExceeded }
 
 // parseAndCommit reads the body, if there is one, and gives the result to the sink. The caller holds a worker.
-func (m *Manager) parseAndCommit(ctx context.Context, t *target, st *jobState, rq *request, resp *http.Response, err error,
-	start, due time.Time, interval time.Duration, held *bool) (out outcome) {
+func (m *Manager) parseAndCommit(tn *turn, resp *http.Response, err error, held *bool) (out outcome) {
+	ctx, t, st, rq, start := tn.life, tn.t, tn.st, &tn.asking.rq, tn.start
 	w := m.getWorker()
 	defer m.putWorker(w)
 	b := w.batch
@@ -121,14 +84,14 @@ func (m *Manager) parseAndCommit(ctx context.Context, t *target, st *jobState, r
 	if e != nil { // not even the target's own labels fit
 		out.err = fmt.Errorf("memory limit: %w", e)
 		b.Slot, b.Sets = t.slot, labelset.New(m.opts.Dict, nil)
-		b.TimestampMillis = t.timestamp(due, start, interval)
+		b.TimestampMillis = t.timestamp(tn.due, start, tn.interval)
 		labels := externalOf(t.spec.labels, st.cfg.ExternalLabels, m.opts.Dialect, st.cfg.HonorLabels)
 		m.report(st, &out, start, rq.timeout).appendInline(b, labels, m.opts.Dialect)
 		m.commit(t, st, b)
 		return out
 	}
 	b.Slot, b.Sets = t.slot, t.table.sets
-	b.TimestampMillis = t.timestamp(due, start, interval)
+	b.TimestampMillis = t.timestamp(tn.due, start, tn.interval)
 	t.table.begin()
 	t.families.begin(m.opts.Dict, b.TimestampMillis)
 	if err == nil {
@@ -286,11 +249,13 @@ func (m *Manager) renew(t *target, st *jobState, w *worker, now time.Time) error
 }
 
 // recovered turns a panic of one scrape into its failure. The target's table, which may be half changed, is discarded.
-func (m *Manager) recovered(t *target, st *jobState, out *outcome) {
+func (m *Manager) recovered(tn *turn, out *outcome, over *bool) {
 	p := recover()
 	if p == nil {
 		return
 	}
+	t, st := tn.t, tn.st
+	*over = true
 	m.metrics.panics.Inc()
 	m.log.Error("scrape panicked; please report this", "job", st.cfg.Name, "target", shownURL(t.spec.url), "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
 	out.err = fmt.Errorf("scrape panicked: %v", p)

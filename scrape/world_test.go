@@ -204,9 +204,10 @@ func (w *world) scrapeNow() []sample {
 	}
 	w.m.mu.Unlock()
 	for _, t := range todo {
-		life := newLifetime(time.Now().Add(t.timeout), &TimeoutError{t.timeout})
-		w.m.scrape(life, t, t.state, t.interval, t.timeout, time.Now())
-		life.end(errStopping)
+		now := time.Now()
+		w.m.running.Add(1)
+		w.m.begin(newTurn(t, now, now))
+		w.m.running.Wait()
 	}
 	return w.sink.take()
 }

@@ -28,6 +28,7 @@ type body struct {
 	stop  func() bool     // of what cuts the connection when ctx is done; nil if it never is
 	inner io.Reader       // net/http's body, over br
 	keep  bool            // the connection may be used again afterwards
+	head  bool            // the request is a HEAD
 
 	state  atomic.Int32
 	closed atomic.Bool
@@ -80,7 +81,7 @@ func (b *body) Wait() {
 	case b.c.secure(): // whose own buffers cannot be seen
 		_, _ = b.br.Peek(1)
 	default:
-		b.await()
+		b.await(false)
 	}
 }
 

@@ -46,27 +46,20 @@ type conn struct {
 // dialAside dials on a stack of its own: connecting, and a handshake all the more, makes a stack grow, which the caller
 // would keep while it waits for the answer.
 func (t *Transport) dialAside(ctx context.Context, key hostKey, base *tls.Config) (*conn, error) {
-	type result struct {
-		c        *conn
-		err      error
-		panicked any
-	}
-	done := make(chan result, 1)
-	go func() {
-		var r result
-		defer func() {
-			if p := recover(); p != nil {
-				r.panicked = fmt.Sprintf("%v\n%s", p, debug.Stack())
-			}
-			done <- r
-		}()
-		r.c, r.err = t.dial(ctx, key, base)
+	done := make(chan dialled, 1)
+	go func() { done <- t.dialSafely(ctx, key, base) }()
+	return (<-done).result()
+}
+
+// dialSafely dials, and catches what it panics with, for which its goroutine has nobody.
+func (t *Transport) dialSafely(ctx context.Context, key hostKey, base *tls.Config) (d dialled) {
+	defer func() {
+		if p := recover(); p != nil {
+			d.panicked = fmt.Sprintf("%v\n%s", p, debug.Stack())
+		}
 	}()
-	r := <-done
-	if r.panicked != nil {
-		panic(r.panicked) // where the caller may deal with it
-	}
-	return r.c, r.err
+	d.c, d.err = t.dial(ctx, key, base)
+	return d
 }
 
 // dial makes a connection, within the context and the timeouts of the options.

@@ -8,6 +8,7 @@ import (
 	"io"
 	"math"
 	"net/http"
+	"os"
 	"strings"
 	"syscall"
 	"time"
@@ -58,36 +59,48 @@ func (s *source) Read(p []byte) (int, error) {
 // a kept connection which the server had given up before the first byte of an answer; then another one may be tried.
 func (t *Transport) exchange(ctx context.Context, c *conn, req *http.Request) (resp *http.Response, dead bool, err error) {
 	b := &body{t: t, c: c, ctx: ctx, src: source{c: c, left: int64(t.opts.MaxHeaderBytes)}}
+	// Of the request only this is held while nothing comes.
+	b.keep, b.head = !wantsClose(req), req.Method == http.MethodHead
 	if _, limited := ctx.Deadline(); limited || ctx.Done() != nil {
 		// This is all that makes the request end in time: a deadline of its own on the connection would have to be set
 		// and taken back for each request, and could come a moment before the context's.
 		b.stop = whenDone(ctx, c.cut)
 	}
-	doing, err := b.send(req)
-	once := wantsClose(req)
-	var asked *http.Request // nil is a GET; the request itself need not be held while nothing comes
-	if req.Method == http.MethodHead {
-		asked = &http.Request{Method: http.MethodHead}
+	if doing, err := b.send(req); err != nil {
+		return b.failed(doing, err)
 	}
-	if err == nil {
-		doing = "read the answer's header"
-		b.await()
-		resp, err = b.header(asked)
-	}
-	if err != nil {
-		dead = c.used && b.src.read == 0 && ctx.Err() == nil && hasEnded(err, b.src.err)
-		b.over(false)
-		if ctx.Err() != nil {
-			err = causeOf(ctx)
+	if b.await(true) {
+		p := &Pending{t: t, b: b, ctx: ctx}
+		if c.used { // it may be dead
+			p.req, p.key, p.base = req, c.key, c.base
 		}
-		return nil, dead, fmt.Errorf("%s: %w", doing, err)
+		return nil, false, p
 	}
-	c.used = true
-	if tc, ok := c.nc.(*tls.Conn); ok {
+	return b.answer()
+}
+
+// failed ends a request before its answer.
+func (b *body) failed(doing string, err error) (*http.Response, bool, error) {
+	dead := b.c.used && b.src.read == 0 && b.ctx.Err() == nil && hasEnded(err, b.src.err)
+	b.over(false)
+	if b.ctx.Err() != nil {
+		err = causeOf(b.ctx)
+	}
+	return nil, dead, fmt.Errorf("%s: %w", doing, err)
+}
+
+// answer reads the answer up to its body, and hands it out.
+func (b *body) answer() (resp *http.Response, dead bool, err error) {
+	resp, err = b.header()
+	if err != nil {
+		return b.failed("read the answer's header", err)
+	}
+	b.c.used = true
+	if tc, ok := b.c.nc.(*tls.Conn); ok {
 		state := tc.ConnectionState()
 		resp.TLS = &state
 	}
-	b.keep = !resp.Close && !once
+	b.keep = b.keep && !resp.Close
 	if resp.Body == http.NoBody {
 		b.over(b.keep)
 		return resp, false, nil
@@ -129,7 +142,11 @@ func (b *body) send(req *http.Request) (doing string, err error) {
 }
 
 // header reads the answer's header. The reader which it takes is the body's afterwards.
-func (b *body) header(req *http.Request) (*http.Response, error) {
+func (b *body) header() (*http.Response, error) {
+	var req *http.Request // nil is a GET
+	if b.head {
+		req = &http.Request{Method: http.MethodHead}
+	}
 	b.br = b.t.opts.Readers.get(&b.src, smallReader)
 	for {
 		resp, err := http.ReadResponse(b.br, req)
@@ -161,13 +178,26 @@ func bounded(err error) error {
 	return err
 }
 
-// await waits until there is something to read, or an error, without a buffer for it.
-func (b *body) await() {
-	if b.c.sock.raw == nil {
-		return
+// await waits until there is something to read, or an error, without a buffer for it. If it may, it gives up after a
+// while, and reports whether it did.
+func (b *body) await(mayPark bool) (parked bool) {
+	raw := b.c.sock.raw
+	if raw == nil {
+		return false
 	}
 	b.looked = false
-	_ = b.c.sock.raw.Read(b.readable) // whose error who reads will see, too
+	if !mayPark || !canPark || b.t.opts.Parking == nil {
+		_ = raw.Read(b.readable) // whose error who reads will see, too
+		return false
+	}
+	_ = b.c.sock.SetReadDeadline(time.Now().Add(b.t.opts.Parking.after()))
+	err := raw.Read(b.readable)
+	_ = b.c.sock.SetReadDeadline(time.Time{})
+	if b.ctx.Err() != nil { // what has cut the connection may have come before the line above
+		b.c.cut()
+		return false
+	}
+	return errors.Is(err, os.ErrDeadlineExceeded)
 }
 
 // readable is for RawConn.Read, which calls it, waits if it returns false, and calls it again.

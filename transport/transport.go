@@ -108,6 +108,9 @@ type Options struct {
 	Pool *bufpool.Pool
 	// Readers has the buffers through which answers are read. Transports may share it. Default: its own.
 	Readers *Readers
+	// Parking lets RoundTrip return a Pending instead of waiting for a connection, and on Linux instead of waiting for long
+	// for an answer. Nil: RoundTrip waits.
+	Parking *Parking
 }
 
 func (o Options) withDefaults() Options {
@@ -226,6 +229,7 @@ type Waiter interface {
 // end. The answer does not refer to the request.
 //
 // If a kept connection proves dead before the first byte of an answer, the request is sent once more, on a new one.
+// With Options.Parking the error may be a *Pending, for both ways of waiting.
 // Errors of the network are returned as they are, with what was tried before them; those which the context caused wrap
 // its cause.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
@@ -256,7 +260,16 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		}
 		t.retries.Add(1)
 	}
-	if c, err = t.dialAside(ctx, key, base); err != nil {
+	return t.sendFresh(ctx, key, base, req)
+}
+
+// sendFresh sends the request on a new connection.
+func (t *Transport) sendFresh(ctx context.Context, key hostKey, base *tls.Config, req *http.Request) (*http.Response, error) {
+	if t.opts.Parking != nil {
+		return nil, &Pending{t: t, req: req, ctx: ctx, key: key, base: base}
+	}
+	c, err := t.dialAside(ctx, key, base)
+	if err != nil {
 		return nil, err
 	}
 	resp, _, err := t.exchange(ctx, c, req)
