@@ -37,10 +37,15 @@ func (q *Queue) Ack(r Record) error {
 }
 
 // Settle settles the oldest block of a slot, without its having been handed out, if it has that number: its payload was still
-// in memory. It reports false if it has not: then the block is lost, and OnLoss was told.
+// in memory. It reports false if it has not: then the block is lost, and OnLoss was told; or the disk does not give it now, and it
+// will be handed out later.
 func (q *Queue) Settle(slot int, seq uint64) (ok bool, err error) {
 	q.mu.Lock()
-	if q.closed || q.barrier != 0 || q.slots[slot].out || !q.headLocked(slot) || q.headSeq(slot) != seq {
+	ok = !q.closed && q.barrier == 0 && !q.slots[slot].out
+	if ok {
+		ok, _ = q.headLocked(slot)
+	}
+	if !ok || q.headSeq(slot) != seq {
 		q.publishLocked()
 		q.mu.Unlock()
 		return false, nil

@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -190,6 +191,54 @@ func TestUnreadableDisk(t *testing.T) {
 			t.Error("a block comes from a disk which cannot be read")
 		}
 		kill(q)
+	}
+}
+
+// TestDiskIsUnreadableForAWhile starts on a disk which fails between the start and the first read. Within a minute nothing is
+// given up; later the blocks are, so that those behind them are not kept for ever.
+func TestDiskIsUnreadableForAWhile(t *testing.T) {
+	for _, outage := range []time.Duration{50 * time.Second, 70 * time.Second} {
+		synctest.Test(t, func(t *testing.T) {
+			m := newMemFS()
+			o := Options{Dir: "q", Slots: 2, fs: m, segmentBytes: minSegmentBytes}
+			q := mustOpen(t, o)
+			for i := uint64(1); i <= 40; i++ {
+				put(t, q, int(i%2), i, 9<<10)
+			}
+			if err := q.Close(); err != nil {
+				t.Fatal(err)
+			}
+			var lost losses
+			o.OnLoss = lost.add
+			q = mustOpen(t, o)
+			defer q.Close()
+			m.rerr = syscall.EIO
+			for start := time.Now(); time.Since(start) < outage; time.Sleep(time.Second) {
+				for slot := range 2 {
+					if _, ok := q.Next(slot); ok {
+						t.Fatal("a block comes from a disk which cannot be read")
+					}
+				}
+			}
+			m.rerr = nil
+			got := 0
+			for slot := range 2 {
+				for {
+					r, ok := q.Next(slot)
+					if !ok {
+						break
+					}
+					if err := q.Ack(r); err != nil {
+						t.Fatal(err)
+					}
+					got++
+				}
+			}
+			gone := lost.blocks(Damaged)
+			if kept := outage < time.Minute; got+gone != 40 || kept != (gone == 0) || got == 0 {
+				t.Errorf("after %v, %d blocks come, and %d are lost, of 40", outage, got, gone)
+			}
+		})
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"time"
 )
 
@@ -27,7 +28,7 @@ func (q *Queue) Next(slot int) (r Record, ok bool) {
 	if q.slots[slot].out {
 		return r, false
 	}
-	if !q.headLocked(slot) {
+	if ok, _ := q.headLocked(slot); !ok {
 		return r, false
 	}
 	return q.handOutLocked(slot), true
@@ -41,7 +42,11 @@ func (q *Queue) nextBehindLocked() (r Record, ok, done bool) {
 			if q.slots[i].out {
 				return r, false, false
 			}
-			if q.headLocked(i) && (best < 0 || q.headSeq(i) < q.headSeq(best)) {
+			ok, later := q.headLocked(i)
+			if later {
+				return r, false, false // it may be the oldest one
+			}
+			if ok && (best < 0 || q.headSeq(i) < q.headSeq(best)) {
 				best = i
 			}
 		}
@@ -71,8 +76,9 @@ func (q *Queue) handOutLocked(slot int) Record {
 	return s.outRec
 }
 
-// headLocked moves a slot to its oldest pending block, and reports whether there is one.
-func (q *Queue) headLocked(slot int) bool {
+// headLocked moves a slot to its oldest pending block, and reports whether there is one. Later means that there is one, but
+// that the disk does not give it now.
+func (q *Queue) headLocked(slot int) (ok, later bool) {
 	s := &q.slots[slot]
 	for s.Blocks > 0 {
 		g := s.at
@@ -81,16 +87,19 @@ func (q *Queue) headLocked(slot int) bool {
 				// The books of a slot and those of its segments do not differ; if they do, nothing is left.
 				q.pending.add(-s.Blocks, -s.Samples, -s.Bytes)
 				s.Pending = Pending{}
-				return false
+				return false, false
 			}
 			continue
 		}
 		if err := q.loadLocked(g); err != nil {
-			// It has gone, or the disk cannot read it: that is as good as damaged.
-			q.opts.Logger.Warn("segment of the queue cannot be read", "file", g.path, "err", err)
+			if q.mayComeLocked(g, err) {
+				return false, true
+			}
+			q.opts.Logger.Warn("segment of the queue cannot be read: it is given up", "file", g.path, "err", err)
 			q.dropLocked(g, Damaged)
 			continue
 		}
+		g.badSince = time.Time{}
 		for s.pos < len(g.index) && (int(g.index[s.pos].slot) != slot || g.index[s.pos].seq <= s.acked) {
 			s.pos++
 		}
@@ -111,9 +120,22 @@ func (q *Queue) headLocked(slot int) bool {
 			q.settledLocked(g)
 			continue
 		}
-		return true
+		return true, false
 	}
-	return false
+	return false, false
+}
+
+// mayComeLocked reports whether a segment which could not be read may be readable later: a disk which fails is often back
+// within a minute, a file which is gone is not.
+func (q *Queue) mayComeLocked(g *segment, err error) bool {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return false
+	case g.badSince.IsZero():
+		g.badSince = time.Now()
+		q.opts.Logger.Warn("segment of the queue cannot be read: it is tried again", "file", g.path, "err", err)
+	}
+	return time.Since(g.badSince) < readPatience
 }
 
 // advanceLocked moves a slot to the next segment with blocks of it, and reports whether there is one.

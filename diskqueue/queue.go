@@ -48,6 +48,8 @@ const (
 	maxSpares = 2
 	// syncAfter is how long a block stays unsent before it is worth an fsync.
 	syncAfter = time.Second
+	// readPatience is how long a segment is tried to be read again which the disk does not give, until it is given up.
+	readPatience = time.Minute
 	// maxSlots keeps the ack table within what one write changes at once.
 	maxSlots = 1024
 	// maxBlockBytes bounds the payload of a record.

@@ -23,9 +23,10 @@ type segment struct {
 	pending  int       // blocks in slots
 	index    []entry   // its blocks, where they are needed
 	loaded   bool
-	gone     bool // its file has another life, or none
-	unsynced bool // written to since the last fsync
-	scanned  bool // what is pending is known from its records, not from its footer
+	gone     bool      // its file has another life, or none
+	unsynced bool      // written to since the last fsync
+	scanned  bool      // what is pending is known from its records, not from its footer
+	badSince time.Time // since when the disk does not give it; zero if it does
 }
 
 // entry is the place of a block.
