@@ -123,6 +123,9 @@ var edgeCases = []edgeCase{
 	{"NUL in a comment after a blank", "# \x00b\na 1\n", nil, 1},
 	{"NUL in place of a name", "# TYPE \x00\na 1\n", nil, 1},
 	{"NUL in a type", "# TYPE a gauge\x00\n", nil, 1},
+	{"NUL in a quoted name", "{\"a\x00b\"} 1\n", nil, 1},
+	{"NUL in a quoted label name", "a{\"b\x00\"=\"c\"} 1\n", nil, 1},
+	{"NUL in a quoted name of HELP", "# HELP \"a\x00\" x\n", nil, 1},
 	{"escaped raw newline", "a{b=\"\\\n\"} 1\n", nil, 1},
 }
 

@@ -157,6 +157,14 @@ var omCases = []struct {
 	{"# TYPE i info\ni_info{a=\"b\"} 1\n# TYPE st stateset\nst{st=\"a\"} 1\nst{st=\"b\"} 0\n", true, false},
 	{"a 1\r\n", false, false},
 	{"a{b=\"c\r\"} 1\n", true, false},
+	{"a{b=\"\x00c\"} 1\n", true, false},
+	{"# HELP a b\x00c\n", true, false},
+	{"{\"a\x00b\"} 1\n", false, false},
+	{"a{\"b\x00\"=\"c\"} 1\n", false, false},
+	{"# HELP \"a\x00\" x\n", false, false},
+	{"a 1 # {b=\"\x00\"} 1\n", false, false},
+	{"a 1 # {\"b\x00\"=\"c\"} 1\n", false, false},
+	{"a 1\x00\n", false, false},
 }
 
 func omBody(i int) []byte {

@@ -7,7 +7,15 @@ import (
 )
 
 // OpenMetrics 0.0.1 and 1.0.0, as Prometheus' lexer reads them: one blank where text may have many, no comments, no blank
-// lines, and "# EOF" at the end. What belongs to which family, suffixes and values which a type forbids are not looked at.
+// lines, and "# EOF" at the end. What belongs to which family, suffixes and values which a type forbids are not looked at;
+// an exemplar's labels keep their escapes. Where the two differ, we do so on purpose, as TestDifferences pins:
+//
+//	input                                  Prometheus                 here
+//	an empty name in {""} or ""="x"        refused when appended      a bad line
+//	two blanks after a value               the sample, then an error  an error
+//	a line beyond Options.MaxLineBytes     accepted                   the body is refused
+//	HELP of more than 32 KiB               delivered                  checked, not delivered
+//	_created beyond 24 KiB ahead           the sample's start         no start
 
 // scanOpenMetrics is scan for OpenMetrics.
 func (p *Parser) scanOpenMetrics(b []byte) (n int, kind Kind, f fault) {
@@ -71,6 +79,9 @@ func (p *Parser) scanMetadataText(b []byte, k int, kind Kind) (int, Kind, fault)
 		if st != quotedWhole {
 			return 0, 0, quotedFault(st, k)
 		}
+		if hasNUL(b[k:end]) {
+			return 0, 0, fault{"NUL in a name", k}
+		}
 		lines += countNewlines(b[k:end])
 		raw = b[k+1 : end-1]
 	} else {
@@ -97,6 +108,10 @@ func (p *Parser) scanMetadataText(b []byte, k int, kind Kind) (int, Kind, fault)
 	case KindHelp:
 		if !utf8.Valid(text) {
 			return 0, 0, fault{"help text is not valid UTF-8", end}
+		}
+		if b[k] != '"' && end+nl+1 > p.longComment() {
+			p.line++
+			return end + nl + 1, KindNone, fault{}
 		}
 		p.help = text
 	case KindType:
@@ -195,6 +210,9 @@ func (p *Parser) scanStrictLabels(b []byte, i int, named *bool) (end, newlines i
 			if st != quotedWhole {
 				return 0, 0, quotedFault(st, i), false
 			}
+			if hasNUL(b[i:e]) {
+				return 0, 0, fault{"NUL in a name", i}, false
+			}
 			newlines += countNewlines(b[i:e])
 			name = span{uint32(i + 1), uint32(e - 1), escaped}
 			quoted = true
@@ -247,6 +265,9 @@ func (p *Parser) scanStrictLabels(b []byte, i int, named *bool) (end, newlines i
 			return 0, 0, fault{"label value is not valid UTF-8", i}, false
 		}
 		if named == nil {
+			if hasNUL(b[i:e]) {
+				return 0, 0, fault{"NUL in an exemplar", i}, false
+			}
 			p.exemplars.labels = append(p.exemplars.labels, Label{b[name.start:name.end:name.end], b[i+1 : e-1 : e-1]})
 		} else {
 			p.labels = append(p.labels, labelSpan{name, span{uint32(i + 1), uint32(e - 1), escaped}})

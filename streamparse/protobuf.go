@@ -3,11 +3,22 @@ package streamparse
 import "math"
 
 // Protobuf: io.prometheus.client.MetricFamily, each with its length before it. A family may be as long as it likes: only one
-// Metric of it has to fit into the window. What a line's bytes are in text is made here: see protobuf.key.
+// Metric of it has to fit into the window. What a line's bytes are in text is made here: see protobuf.key. Where Prometheus,
+// which has the whole family in memory, does otherwise, we differ on purpose, as TestDifferences pins:
 //
-// A serializer writes fields in the order of their numbers, and Prometheus, which has the whole family, takes them in any.
-// Here the name, the help and the type must come before the first metric; the unit, whose number is the highest, is
-// delivered at the family's end.
+//	input                                  Prometheus                 here
+//	name or type behind the first metric   that of the family         the body is refused
+//	help behind the first metric           that of the family         left out
+//	unit, which a serializer writes last   before the type            when the family ends
+//	a label without a name                 refused when appended      the body is refused
+//	NaN with other bits than usual         as it is, a stale marker   NaN
+//	untyped which is 0 and left out        the metric's before it     0
+//	spans which are not those of buckets   may panic from the second  the body is refused
+//	                                       metric on
+//	exemplars of native histograms         the first metric's alone   each one's
+//	a metric beyond Options.MaxLineBytes   accepted                   the body is refused
+//	more than 65536 buckets, spans, ...    accepted                   the body is refused
+//	help of more than 32 KiB               delivered                  checked, delivered empty
 
 // What a metric's samples are, in the order in which they are delivered. Buckets and quantiles begin at fieldBuckets.
 const (

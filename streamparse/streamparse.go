@@ -247,7 +247,8 @@ func (p *Parser) Series() []byte { return p.series }
 // Family is a view of the current TYPE or HELP line's metric name.
 func (p *Parser) Family() []byte { return p.family }
 
-// Help is a view of the current HELP line's text, as it was written. It is empty for a text longer than the window.
+// Help is a view of the current HELP line's text, as it was written. HELP lines of more than 32 KiB are checked, and not
+// delivered; in protobuf they are, without the text.
 func (p *Parser) Help() []byte { return p.help }
 
 // AppendHelp appends the current HELP line's text to dst, with its escapes resolved.

@@ -291,6 +291,22 @@ func TestLongComments(t *testing.T) {
 	}
 }
 
+// TestLongCommentsInChunks pins that a comment about as long as what is kept gives the same however it arrives, and that a
+// TYPE line is never taken for a comment.
+func TestLongCommentsInChunks(t *testing.T) {
+	p := newParser(t, Options{})
+	for _, begin := range []string{"# HELP a ", "# ", "# TYPE a ", "# HELP \"a\" ", "# TYPE \"a\" gauge"} {
+		for _, n := range []int{chunkBytes/2 - 1, chunkBytes / 2, chunkBytes/2 + 1, chunkBytes} {
+			body := begin + strings.Repeat("x", n-len(begin)-1) + "\nb 2\n"
+			want, wantErr := parseAll(p, strings.NewReader(body))
+			for _, chunk := range []int{1000, chunkBytes/2 - 1, chunkBytes / 2, chunkBytes/2 + 1} {
+				got, err := parseAll(p, &chunkReader{[]byte(body), chunk})
+				compare(t, fmt.Sprintf("%q and more, %d bytes in chunks of %d", begin, n, chunk), got, err, want, wantErr)
+			}
+		}
+	}
+}
+
 // TestReadError pins that a body which breaks off is an error, whatever was read before.
 func TestReadError(t *testing.T) {
 	p := newParser(t, Options{})

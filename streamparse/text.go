@@ -7,16 +7,19 @@ import (
 	"unicode/utf8"
 )
 
-// Text format 0.0.4, as Prometheus' lexer reads it. Where the two differ, we do so on purpose:
+// Text format 0.0.4 and 1.0.0, as Prometheus' lexer reads them. Where the two differ, we do so on purpose:
 //
 //	input                                  Prometheus                 here
 //	a line which begins with NUL           end of the body, silently  a bad line
 //	an empty name in {""} or ""="x"        refused when appended      a bad line
 //	NUL in a plain comment                 end of the body            part of the comment
+//	blanks before a name                   part of the name           skipped
+//	a line beyond Options.MaxLineBytes     accepted                   the body is refused
+//	HELP of more than 32 KiB               delivered                  checked, not delivered
 //
-// With Options.SkipBadLines a bad line is skipped where Prometheus refuses the body; and "\r\n" ends a line, "#" after the
-// value begins an exemplar which is ignored, and a timestamp may have a minus sign and a fraction, and counts seconds
-// below 2^31.
+// TestDifferences has a line for each. With Options.SkipBadLines a bad line is skipped where Prometheus refuses the body;
+// and "\r\n" ends a line, "#" after the value begins an exemplar which is ignored, and a timestamp may have a minus sign
+// and a fraction, and counts seconds below 2^31: TestSkipBadLines.
 
 // fault is why and where a line is not in the format. The zero value stands for a line whose end is not known yet.
 type fault struct {
@@ -78,10 +81,14 @@ func (p *Parser) scanComment(b []byte, i int) (n int, kind Kind, f fault) {
 	}
 	var family []byte
 	lines := 1
-	if b[k] == '"' {
+	isQuoted := b[k] == '"'
+	if isQuoted {
 		end, escaped, st := scanQuoted(b, k)
 		if st != quotedWhole {
 			return 0, 0, quotedFault(st, k)
+		}
+		if hasNUL(b[k:end]) {
+			return 0, 0, fault{"NUL in a name", k}
 		}
 		lines += bytes.Count(b[k:end], []byte{'\n'})
 		family = b[k+1 : end-1]
@@ -125,13 +132,19 @@ func (p *Parser) scanComment(b []byte, i int) (n int, kind Kind, f fault) {
 		p.line += lines
 		return k + nl + 1, KindType, fault{}
 	}
-	p.family, p.help = family, text
 	p.line += lines
+	if !isQuoted && k+nl+1 > p.longComment() {
+		return k + nl + 1, KindNone, fault{}
+	}
+	p.family, p.help = family, text
 	return k + nl + 1, KindHelp, fault{}
 }
 
 func (p *Parser) comment(nl int) (int, Kind, fault) {
 	p.line++
+	if nl+1 > p.longComment() {
+		return nl + 1, KindNone, fault{}
+	}
 	return nl + 1, KindComment, fault{}
 }
 
@@ -152,10 +165,13 @@ func typeOf(b []byte) (Type, bool) {
 }
 
 // isHelpLine reports whether b begins a HELP line.
-func isHelpLine(b []byte) bool {
+func isHelpLine(b []byte) bool { return isMetadataLine(b, "HELP") }
+
+// isMetadataLine reports whether b begins a line with that word behind its #.
+func isMetadataLine(b []byte, word string) bool {
 	hash := skipBlanks(b, 0)
 	i := skipBlanks(b, hash+1)
-	return i > hash+1 && bytes.HasPrefix(b[i:], []byte("HELP")) && skipBlanks(b, i+4) > i+4
+	return i > hash+1 && bytes.HasPrefix(b[i:], []byte(word)) && skipBlanks(b, i+len(word)) > i+len(word)
 }
 
 // scanSample parses the sample whose series starts at b[start].
@@ -215,6 +231,9 @@ func (p *Parser) scanLabels(b []byte, i int, named *bool) (end, newlines int, f 
 			e, escaped, st := scanQuoted(b, i)
 			if st != quotedWhole {
 				return 0, 0, quotedFault(st, i), false
+			}
+			if hasNUL(b[i:e]) {
+				return 0, 0, fault{"NUL in a name", i}, false
 			}
 			newlines += countNewlines(b[i:e])
 			name = span{uint32(i + 1), uint32(e - 1), escaped}
@@ -408,6 +427,8 @@ func skipBlanks(b []byte, i int) int {
 
 func indexNewline(b []byte) int  { return bytes.IndexByte(b, '\n') }
 func countNewlines(b []byte) int { return bytes.Count(b, []byte{'\n'}) }
+
+func hasNUL(b []byte) bool { return bytes.IndexByte(b, 0) >= 0 }
 
 func isDigit(c byte) bool      { return c-'0' < 10 }
 func isLabelStart(c byte) bool { return c|0x20-'a' < 26 || c == '_' }

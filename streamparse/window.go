@@ -7,14 +7,29 @@ import (
 	"unicode/utf8"
 )
 
-// inLongComment reports whether the unread bytes are a comment of which there is more than is worth keeping.
+// longComment is the length of a comment, with its newline, beyond which it is read past and not kept.
+func (p *Parser) longComment() int { return min(chunkBytes/2, p.opts.MaxLineBytes) }
+
+// inLongComment reports whether the unread bytes are a comment, or a HELP line, of which there is more than is worth
+// keeping. A quoted name may hold newlines, so that a line which has one is kept, like a TYPE line.
 func (p *Parser) inLongComment() bool {
 	b := p.w[p.pos:p.end]
+	if len(b) < p.longComment() {
+		return false
+	}
 	if p.format == FormatOpenMetrics { // it has no comments but HELP
-		return len(b) >= min(chunkBytes/2, p.opts.MaxLineBytes) && bytes.HasPrefix(b, []byte("# HELP "))
+		const help = "# HELP "
+		return bytes.HasPrefix(b, []byte(help)) && b[len(help)] != '"'
 	}
 	i := skipBlanks(b, 0)
-	return len(b) >= min(chunkBytes/2, p.opts.MaxLineBytes) && i < len(b) && b[i] == '#'
+	if i == len(b) || b[i] != '#' || isMetadataLine(b, "TYPE") {
+		return false
+	}
+	if isHelpLine(b) {
+		name := skipBlanks(b, skipBlanks(b, i+1)+len("HELP"))
+		return name < len(b) && b[name] != '"'
+	}
+	return true
 }
 
 // skipLine drops the unread bytes up to and with the next newline, reading on as it must.
