@@ -17,6 +17,10 @@ type builder struct {
 	common []text
 	next   int
 	shapes shapeFinder
+	// young has a bit for each number that was given since the last EndAdditions; isYoung says that the label set has such
+	// a label.
+	young   []uint64
+	isYoung bool
 }
 
 type text struct{ name, value []byte }
@@ -26,7 +30,7 @@ type text struct{ name, value []byte }
 // was acquired.
 func (s *Store) Begin() {
 	b := &s.build
-	b.slots, b.numbers, b.next = b.slots[:0], b.numbers[:0], 0
+	b.slots, b.numbers, b.next, b.isYoung = b.slots[:0], b.numbers[:0], 0, false
 	if len(b.common) < len(s.common) {
 		for _, r := range s.common {
 			name, value := s.dict.Label(r)
@@ -70,6 +74,7 @@ func (s *Store) numberOf(name, value string) (uint32, error) {
 		n := s.build.former[k]
 		if l := s.locals.At(n); l.uses > 0 && s.dict.Is(l.ref, name, value) {
 			l.uses++
+			s.build.noteAge(n)
 			return n, nil
 		}
 	}
@@ -80,6 +85,7 @@ func (s *Store) numberOf(name, value string) (uint32, error) {
 		n := s.texts.at(pos)
 		if l := s.locals.At(n); s.dict.Is(l.ref, name, value) {
 			l.uses++
+			s.build.noteAge(n)
 			return n, nil
 		}
 	}
@@ -98,6 +104,7 @@ func (s *Store) numberOfRef(r labelcompress.Ref) (uint32, error) {
 	}
 	s.dict.Release(r) // the store has one already
 	s.locals.At(n).uses++
+	s.build.noteAge(n)
 	return n, nil
 }
 
@@ -129,8 +136,29 @@ func (s *Store) newNumber(r labelcompress.Ref, hash uint32) (n uint32, err error
 		n = s.locals.Push(local{r, 1})
 	}
 	s.texts.insert(hash, n)
+	s.build.born(n)
 	return n, nil
 }
+
+// born notes that a number was given to a new label, which the label set has.
+func (b *builder) born(n uint32) {
+	for uint32(len(b.young))*64 <= n {
+		b.young = append(b.young, 0)
+	}
+	b.young[n/64] |= 1 << (n % 64)
+	b.isYoung = true
+}
+
+// noteAge notes that the label set has the label with this number.
+func (b *builder) noteAge(n uint32) {
+	if n/64 < uint32(len(b.young)) && b.young[n/64]&(1<<(n%64)) != 0 {
+		b.isYoung = true
+	}
+}
+
+// IsYoung reports whether the label set which was added last has a label that the store did not know at the last
+// EndAdditions. So none that it had then is the same.
+func (s *Store) IsYoung() bool { return s.build.isYoung }
 
 // HasRoom reports whether the labels which are new to the store would fit into its share of the dictionary.
 func (s *Store) HasRoom(refs []labelcompress.Ref) bool {

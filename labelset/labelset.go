@@ -272,7 +272,7 @@ func (s *Store) Close() {
 // Bytes is the memory that the store takes, without the dictionary, in bytes.
 func (s *Store) Bytes() int64 {
 	n := s.arena.Cap() + s.locals.Cap()*8 + cap(s.free)*4 + cap(s.common)*4 + len(s.texts.slots)*8 +
-		cap(s.build.slots) + (cap(s.build.numbers)+cap(s.build.former))*4 + cap(s.build.common)*48
+		cap(s.build.slots) + (cap(s.build.numbers)+cap(s.build.former))*4 + cap(s.build.common)*48 + cap(s.build.young)*8
 	return int64(n + s.shapes.bytes() + s.build.shapes.bytes())
 }
 

@@ -110,7 +110,8 @@ type table struct {
 	lost  bool     // there were too many runs: the order of this body is not known
 	seen  []uint64 // committed entries which were met, by their own text; nil while all before next were, and no other
 	spare []uint64 // memory for seen, while the target shuffles its series
-	ident *index   // primary entries by identity
+	ident *index   // primary entries which were learnt, by identity
+	olds  *index   // committed primary entries by identity
 	// via says of primary entries that were met by another text which entry that was.
 	via map[uint32]uint32
 	// ownTime are the entries whose entryOwnTime changes with the commit.
@@ -125,7 +126,7 @@ func newTable(sets *labelset.Store, seed maphash.Seed) *table {
 
 // begin starts a scrape.
 func (t *table) begin() {
-	t.released += t.ident.bytes() + int64(len(t.seen))*8
+	t.released += t.ident.bytes() + t.olds.bytes() + int64(len(t.seen))*8
 	t.base = uint32(t.entries.Len())
 	t.next = 0
 	t.runs = t.runs[:0]
@@ -135,7 +136,8 @@ func (t *table) begin() {
 		t.spare = t.seen
 	}
 	t.seen = nil
-	t.ident = nil
+	t.ident, t.olds = nil, nil
+	t.sets.EndAdditions()
 	t.via, t.ownTime, t.lasts = nil, nil, nil
 }
 
@@ -256,39 +258,51 @@ func (t *table) learn(e entry) uint32 {
 	return i
 }
 
-// identify adds the label set of a new series, or finds the primary entry that has it. It consumes set.
+// identify adds the label set of a new series, or finds the primary entry that has it. It consumes set, the label set
+// that was added last.
 func (t *table) identify(set labelset.ID, timed bool) (primary uint32, found bool) {
-	i := uint32(t.entries.Len())
-	if t.ident == nil || !t.ident.takes(i) {
-		t.indexIdentities()
-	}
 	rec := t.sets.Record(set)
 	hash := maphash.Bytes(t.seed, rec)
-	for pos, ok := t.ident.first(hash); ok; pos, ok = t.ident.following(pos, hash) {
-		i := t.ident.at(pos)
-		if string(t.sets.Record(labelset.ID(t.entries.At(i).set))) == string(rec) {
-			t.sets.Remove(set, timed)
-			return i, true
+	i := uint32(t.entries.Len())
+	if t.ident == nil {
+		t.ident = newIndex(64, i+64)
+	} else if !t.ident.takes(i) {
+		n := i - t.base + 16
+		t.ident.reset(int(n+n/2), i+n)
+		t.insertIdentities(t.ident, t.base, i)
+	}
+	primary, found = t.withRecord(t.ident, hash, rec)
+	if !found && !t.sets.IsYoung() && t.base > 0 {
+		if t.olds == nil {
+			t.olds = newIndex(t.sets.Len(), t.base)
+			t.insertIdentities(t.olds, 0, t.base)
 		}
+		primary, found = t.withRecord(t.olds, hash, rec)
+	}
+	if found {
+		t.sets.Remove(set, timed)
+		return primary, true
 	}
 	t.ident.insert(hash, i)
 	return i, false
 }
 
-// indexIdentities makes an index of the primary entries with room for more. It is made anew where it has none left: that
-// reads the entries and their label sets in the order in which they lie, and can use the former index's memory.
-func (t *table) indexIdentities() {
-	n := t.sets.Len()
-	more := 16 + n/8
-	if t.ident == nil {
-		t.ident = newIndex(n+more, uint32(t.entries.Len()+more))
-	} else { // most series are new
-		more = 16 + n/2
-		t.ident.reset(n+more, uint32(t.entries.Len()+more))
+// withRecord looks a label set's record up.
+func (t *table) withRecord(x *index, hash uint64, rec []byte) (primary uint32, found bool) {
+	for pos, ok := x.first(hash); ok; pos, ok = x.following(pos, hash) {
+		i := x.at(pos)
+		if string(t.sets.Record(labelset.ID(t.entries.At(i).set))) == string(rec) {
+			return i, true
+		}
 	}
-	for i := range uint32(t.entries.Len()) {
+	return 0, false
+}
+
+// insertIdentities adds the primary ones of the entries from..to-1, in the order in which their label sets lie.
+func (t *table) insertIdentities(x *index, from, to uint32) {
+	for i := from; i < to; i++ {
 		if e := t.entries.At(i); e.meta&(entryDropped|entryAlias) == 0 {
-			t.ident.insert(maphash.Bytes(t.seed, t.sets.Record(labelset.ID(e.set))), i)
+			x.insert(maphash.Bytes(t.seed, t.sets.Record(labelset.ID(e.set))), i)
 		}
 	}
 }
@@ -451,5 +465,5 @@ func (t *table) bytes() int64 {
 	if t.sets != nil {
 		n += t.sets.Bytes()
 	}
-	return n + t.raw.bytes() + t.ident.bytes() + t.departed.bytes()
+	return n + t.raw.bytes() + t.ident.bytes() + t.olds.bytes() + t.departed.bytes()
 }
