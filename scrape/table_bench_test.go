@@ -227,6 +227,29 @@ func BenchmarkTableChurn(b *testing.B) {
 	})
 }
 
+// BenchmarkTablePodChurn: a body of 100 pods, of which one is another one than in the last body.
+func BenchmarkTablePodChurn(b *testing.B) {
+	for _, n := range []int{4000, 100_000} {
+		b.Run(fmt.Sprint("series=", n), func(b *testing.B) {
+			body := madeBody(n)
+			bodies := make([][]byte, 8)
+			for i := range bodies {
+				bodies[i] = bytes.ReplaceAll(body, []byte("-50-abcde"), fmt.Appendf(nil, "-50-%05d", i))
+			}
+			r := newBenchRig(b, false, tenRules(b))
+			r.scrape(b, body)
+			b.ReportAllocs()
+			i, added := 0, 0
+			for b.Loop() {
+				added += r.scrape(b, bodies[i%len(bodies)]).Added
+				i++
+			}
+			perSample(b, n)
+			b.ReportMetric(float64(added)/float64(b.N)/float64(n), "new/series")
+		})
+	}
+}
+
 // churned returns the body without each tenth sample, counting from the given one.
 func churned(body []byte, from int) []byte {
 	var b bytes.Buffer
