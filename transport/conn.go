@@ -98,7 +98,7 @@ func (t *Transport) dial(ctx context.Context, key hostKey, base *tls.Config) (*c
 }
 
 func (t *Transport) connect(ctx context.Context, network, addr string) (net.Conn, error) {
-	dialCtx, cancel := context.WithTimeoutCause(ctx, t.opts.DialTimeout, fmt.Errorf("connecting to %s took longer than %v", addr, t.opts.DialTimeout))
+	dialCtx, cancel := within(ctx, t.opts.DialTimeout, "connecting to "+addr+" took longer than ")
 	defer cancel()
 	socket, err := t.opts.DialContext(dialCtx, network, addr)
 	if ne, ok := errors.AsType[net.Error](err); ok && ne.Timeout() {
@@ -115,6 +115,15 @@ func (t *Transport) connect(ctx context.Context, network, addr string) (net.Conn
 		return nil, causeOf(dialCtx)
 	}
 	return nil, err
+}
+
+// within returns ctx, or one which ends after the limit, with what and the limit for its cause. Most requests have less
+// time than that anyway.
+func within(ctx context.Context, limit time.Duration, what string) (context.Context, context.CancelFunc) {
+	if end, ok := ctx.Deadline(); ok && time.Until(end) <= limit {
+		return ctx, func() {}
+	}
+	return context.WithTimeoutCause(ctx, limit, errors.New(what+limit.String()))
 }
 
 // tlsFor returns the configuration for a new connection. It is the connection's own, since crypto/tls wants the
@@ -155,7 +164,7 @@ func (s *hostSessions) Get(string) (*tls.ClientSessionState, bool)  { return s.c
 func (s *hostSessions) Put(_ string, state *tls.ClientSessionState) { s.cache.Put(s.addr, state) }
 
 func (t *Transport) handshake(ctx context.Context, tc *tls.Conn) error {
-	limited, cancel := context.WithTimeoutCause(ctx, t.opts.HandshakeTimeout, fmt.Errorf("no answer in %v", t.opts.HandshakeTimeout))
+	limited, cancel := within(ctx, t.opts.HandshakeTimeout, "no answer in ")
 	defer cancel()
 	err := tc.HandshakeContext(limited)
 	switch {
