@@ -27,9 +27,9 @@ const (
 	fieldBuckets = 0
 )
 
-// What a key ends with: no label's field begins so. A bucket's and a quantile's bound follows.
+// What a key ends with: no label's field begins so. A bucket's and a quantile's bound follows. Of a counter, a gauge and an
+// untyped one it is the tag of the number.
 const (
-	keyValue    = 0
 	keyCount    = 1
 	keySum      = 2
 	keyBucket   = 3
@@ -261,7 +261,7 @@ func (p *Parser) startMetric() error {
 		pb.ready, pb.isHistogram = true, true
 		p.current = m.nativeExemplars()
 	default:
-		pb.key = append(pb.key, keyValue)
+		pb.key = append(pb.key, pb.plainTag)
 		pb.start = stamp{}
 		p.current = nil
 		v := m.untyped

@@ -20,31 +20,35 @@ type plainMetric struct {
 // plainBody returns the metric that stands at pos, if all of it is in the window, and where that ends.
 func (p *Parser) plainBody() (m []byte, end int) {
 	pb := &p.pb
-	if pb.plainTag == 0 || !pb.started {
+	i := p.pos
+	if pb.plainTag == 0 || !pb.started || p.end-i < 3 || pb.left < 3 || p.w[i] != 4<<3|wireBytes {
 		return nil, 0
 	}
-	b := p.w[p.pos:min(uint64(p.end), uint64(p.pos)+pb.left)]
-	if len(b) < 3 || b[0] != 4<<3|wireBytes {
+	n, i := shortLength(p.w, i+1)
+	if i == 0 || n > p.end-i || uint64(i+n-p.pos) > pb.left || n > p.opts.MaxLineBytes-longestHead {
 		return nil, 0
 	}
-	n, i := shortLength(b, 1)
-	if i == 0 || n > len(b)-i || n > p.opts.MaxLineBytes-longestHead {
-		return nil, 0
-	}
-	return b[i : i+n], i + n
+	return p.w[i : i+n], i + n - p.pos
 }
 
 // plainTail reads what stands behind the labels, which end at m[k].
 func (pb *protobuf) plainTail(m []byte, k int, into *plainMetric) bool {
-	const number = 1<<3 | wireFixed64
-	if k+11 > len(m) || m[k] != pb.plainTag || m[k+1] < 9 || m[k+2] != number {
+	const head = uint32(9)<<8 | uint32(1<<3|wireFixed64)<<16
+	if k+11 > len(m) {
 		return false
 	}
-	into.value = math.Float64frombits(binary.LittleEndian.Uint64(m[k+3:]))
+	t := m[k:]
+	into.value = math.Float64frombits(binary.LittleEndian.Uint64(t[3:]))
 	into.millis = 0
 	into.start.isSet = false
-	rest := m[k+11:]
-	if n := int(m[k+1]) - 9; n > 0 { // when the counter began
+	if len(t) == 11 && binary.LittleEndian.Uint32(t)&0xffffff == head|uint32(pb.plainTag) { // what most are
+		return true
+	}
+	if t[0] != pb.plainTag || t[1] < 9 || t[2] != 1<<3|wireFixed64 {
+		return false
+	}
+	rest := t[11:]
+	if n := int(t[1]) - 9; n > 0 { // when the counter began
 		if n >= 0x80-9 || n < 2 || n > len(rest) || rest[0] != 3<<3|wireBytes || int(rest[1]) != n-2 || pb.typ != familyCounter {
 			return false
 		}
@@ -81,7 +85,7 @@ func (p *Parser) plain() bool {
 		return false
 	}
 	plain.end = end
-	pb.key = append(append(pb.key[:pb.nameEnd+1], m[:k]...), keyValue)
+	pb.key = append(append(pb.key[:pb.nameEnd+1], m[:k]...), pb.plainTag)
 	pb.labelsEnd = len(pb.key) - 1
 	p.takePlain(&plain)
 	pb.ready = true
@@ -101,7 +105,7 @@ func (p *Parser) guessPlain(n int) []byte {
 	}
 	pb.guess.end = end
 	pb.guessed = n
-	pb.key = append(append(pb.key[:pb.nameEnd+1], m[:k]...), keyValue)
+	pb.key = append(append(pb.key[:pb.nameEnd+1], m[:k]...), pb.plainTag)
 	return pb.key
 }
 
