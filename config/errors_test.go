@@ -116,13 +116,13 @@ remote_write:
   sigv4: {}
   queue_configs: {}
   queue_config: {max_shard: 1}
-  metadata_config: {send: true}
+  metadata_config: {sent: true}
 `, `
 f.yml:4: key "send_exemplars" of remote_write[0] is not supported yet
 f.yml:5: key "sigv4" of remote_write[0] is not supported yet
 f.yml:6: unknown key "queue_configs" of remote_write[0], did you mean "queue_config"?
 f.yml:7: unknown key "max_shard" of queue_config of remote_write[0], did you mean "max_shards"?
-f.yml:8: key "metadata_config" of remote_write[0] is not supported yet`)
+f.yml:8: unknown key "sent" of metadata_config of remote_write[0], did you mean "send"?`)
 }
 
 // TestEveryPeerKeyIsRefused checks the tables: no key is both supported and refused, and values which say what is done

@@ -128,7 +128,6 @@ var peerRemoteWrite = peerKeys{
 	"send_native_histograms": {"false"},
 	"round_robin_dns":        {"false"},
 	"failed_request_logging": {"false"},
-	"metadata_config":        {"{send: false}"},
 	"sigv4":                  nil,
 	"azuread":                nil,
 	"google_iam":             nil,

@@ -177,7 +177,7 @@ func TestLoadPrometheus(t *testing.T) {
 			},
 		},
 		{
-			URL: "http://localhost:8428/api/v1/write", Timeout: 30 * time.Second, Line: 143,
+			URL: "http://localhost:8428/api/v1/write", Timeout: 30 * time.Second, Line: 143, NoMetadata: true,
 			HTTP: commoncfg.HTTPClientConfig{FollowRedirects: true},
 		},
 	})

@@ -46,6 +46,7 @@ func (d *decoder) remoteWrite(v value) *RemoteWrite {
 		"headers":               func(v value) { r.Headers = d.remoteHeaders(v) },
 		"write_relabel_configs": func(v value) { r.Relabel = d.relabelConfigs(v) },
 		"queue_config":          func(v value) { r.Queue = d.queueConfig(v) },
+		"metadata_config":       func(v value) { r.NoMetadata = !d.metadataConfig(v) },
 		"protobuf_message":      func(v value) { r.Protocol = d.protobufMessage(v) },
 	}
 	client := d.httpClient(&r.HTTP)
@@ -59,6 +60,17 @@ func (d *decoder) remoteWrite(v value) *RemoteWrite {
 		r.Timeout = defaultRemoteTimeout
 	}
 	return r
+}
+
+// metadataConfig decodes whether metadata are to be sent. How often and how many at a time is accepted, and has no effect.
+func (d *decoder) metadataConfig(v value) (send bool) {
+	send = true
+	d.mapping(v, v.String(), keys{
+		"send":                 func(v value) { send = d.boolean(v) },
+		"send_interval":        func(v value) { d.positive(v) },
+		"max_samples_per_send": func(v value) { d.integer(v, 1) },
+	}, nil)
+	return send
 }
 
 // protobufMessage decodes the name of a message, as the version of remote write that has it.

@@ -27,10 +27,11 @@ type groupKey struct {
 	flush         time.Duration
 	maxRows       int
 	maxBlockBytes int
+	noMetadata    bool
 }
 
 func keyOf(d Destination) groupKey {
-	return groupKey{flush: d.FlushInterval, maxRows: d.MaxRowsPerBlock, maxBlockBytes: d.MaxBlockBytes}
+	return groupKey{flush: d.FlushInterval, maxRows: d.MaxRowsPerBlock, maxBlockBytes: d.MaxBlockBytes, noMetadata: d.NoMetadata}
 }
 
 // lane is one slot of a group: its open block. What has the same slot goes through the same lane, in the order in which
@@ -77,7 +78,9 @@ func (g *group) commit(b *batch.Batch, slot int, now time.Time) (lost batch.Drop
 	c := b.Cursor()
 	for ; c.Next(); read++ {
 		if c.Kind == batch.KindMetadata {
-			lost.QueueFull += g.commitMetadata(l, c.Metadata(), now)
+			if !g.key.noMetadata {
+				lost.QueueFull += g.commitMetadata(l, c.Metadata(), now)
+			}
 			continue
 		}
 		counts := btoi(c.Kind != batch.KindExemplar)

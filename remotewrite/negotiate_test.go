@@ -285,10 +285,13 @@ func TestMetadataIsSentOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, nil,
 			Destination{URL: "http://one.example" + receiver.WritePath},
-			Destination{URL: "http://two.example" + receiver.WritePath, Protocol: Protocol2})
+			Destination{URL: "http://two.example" + receiver.WritePath, Protocol: Protocol2},
+			Destination{URL: "http://none.example" + receiver.WritePath, NoMetadata: true})
 		one, two := newReceiver(t, receiver.Options{}), newReceiver(t, receiver.Options{Version2: true})
+		none := newReceiver(t, receiver.Options{})
 		r.serve("one.example:80", one)
 		r.serve("two.example:80", two)
+		r.serve("none.example:80", none)
 		r.run()
 		var scratch []byte
 		commit := func(target int, help string) {
@@ -314,6 +317,9 @@ func TestMetadataIsSentOnce(t *testing.T) {
 		// There they belong to each series of the family.
 		if got := two.Totals(); got.Metadata != 60*20+2 || got.Samples != 60*30+3 {
 			t.Errorf("version 2: %d metadata with %d samples, want %d with %d", got.Metadata, got.Samples, 60*20+2, 60*30+3)
+		}
+		if got := none.Totals(); got.Metadata != 0 || got.Samples != 60*30+3 {
+			t.Errorf("where they are not wanted: %d metadata with %d samples, want none with %d", got.Metadata, got.Samples, 60*30+3)
 		}
 	})
 }

@@ -113,6 +113,9 @@ type Destination struct {
 	MaxDiskBytes    int64
 	MaxBlockAge     time.Duration
 
+	// NoMetadata keeps TYPE, HELP and UNIT from being sent.
+	NoMetadata bool
+
 	// DisableDiskQueue keeps this destination's blocks in memory alone. It takes effect for a destination which is new.
 	DisableDiskQueue bool
 }
@@ -159,6 +162,7 @@ func FromConfig(rw *config.RemoteWrite) Destination {
 		MaxSenders:      rw.Queue.MaxShards,
 		Relabel:         rw.Relabel,
 		Protocol:        protocol,
+		NoMetadata:      rw.NoMetadata,
 		FlushInterval:   rw.Queue.BatchSendDeadline,
 		MaxRowsPerBlock: rw.Queue.MaxSamplesPerSend,
 	}

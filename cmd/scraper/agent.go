@@ -84,6 +84,7 @@ func newAgent(s *Settings, p parts) (*agent, error) {
 		Pool: a.pool, Logger: p.log, Metrics: remotewrite.NewMetrics(reg), UserAgent: "scraper/" + version,
 		FlushInterval: s.FlushInterval, MaxRowsPerBlock: s.MaxRowsPerBlock, MaxBlockBytes: int(s.MaxBlockBytes),
 		DrainTimeout: s.FlushDeadline, QueueDir: queueDir(s), KeepDanglingQueues: s.KeepDanglingQueues, ZstdLevel: s.ZstdLevel,
+		MaxPendingBytes: pendingBytes(a.budget.Bytes),
 	})
 	if err != nil {
 		return nil, err
@@ -94,6 +95,7 @@ func newAgent(s *Settings, p parts) (*agent, error) {
 		Sink: a.writer, Dict: a.dict, Pool: a.pool, Logger: p.log, Metrics: scraped, Dialect: s.Dialect,
 		HostSeed: p.hostSeed, UserAgent: "scraper/" + version, MaxScrapeBytes: s.MaxScrapeBytes, MaxLineBytes: int(s.MaxLineBytes),
 		MaxBatchBytes: s.MaxBatchBytes, SpoolDir: s.DataPath, Released: a.keeper.Released,
+		Metadata: s.Metadata,
 	})
 	if err != nil {
 		return nil, err
@@ -130,7 +132,7 @@ func (a *agent) newServers(p parts, reg *prom.Registry) error {
 			BasicAuth: web.BasicAuth{User: a.s.HTTPUsername, Password: password}, AuthKeys: keys,
 			Dialect: a.s.Dialect, EnableLifecycle: a.s.EnableLifecycle, Version: version, Hostname: p.hostname,
 			Logger: p.log, Metrics: metrics, Gather: reg,
-			Targets: a.targets.Snapshot, Destinations: a.writer.Status,
+			Targets: a.targets.Snapshot, Destinations: a.writer.Status, Metadata: a.targets.Metadata,
 			Config: a.configText, Flags: func() []web.Flag { return shownFlags(a.s) },
 			Memory: a.memory, Ready: a.isReady, Reload: a.reloadWithin, Quit: p.quit, Latest: p.latest,
 		})

@@ -149,7 +149,7 @@ func foreignGroups() []foreignGroup {
 			"remoteWrite.dropSamplesOnOverload?", "remoteWrite.inmemoryQueues", "remoteWrite.queues",
 		}},
 		{family: ofVMAgent, why: "metadata are few, and labels are always sorted", flags: []string{
-			"enableMetadata?", "remoteWrite.disableMetadata?", "remoteWrite.maxMetadataPerBlock", "sortLabels?",
+			"remoteWrite.maxMetadataPerBlock", "sortLabels?",
 		}},
 		{family: ofVMAgent, why: "-remoteWrite.sendTimeout covers the handshake", flags: []string{"remoteWrite.tlsHandshakeTimeout"}},
 

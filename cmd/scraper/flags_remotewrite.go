@@ -64,6 +64,7 @@ func (p *parser) remoteWrite() error {
 			TLSInsecureSkipVerify: l.tlsInsecure.boolAt(i),
 			MaxDiskBytes:          l.maxDisk.sizeAt(i),
 			MemoryQueue:           l.noDiskQueue.boolAt(i),
+			NoMetadata:            l.noMetadata.boolAt(i),
 			RateLimit:             l.rateLimit.sizeAt(i),
 			OnRefused:             onRefused(l.onRefused.at(i)),
 			OnAuthError:           onAuthError(l.onAuthError.at(i)),

@@ -37,6 +37,7 @@ type Settings struct {
 	MaxLineBytes      int64
 	MaxBatchBytes     int64
 	MaxLabelBytes     int64 // 0: what the memory budget allows
+	Metadata          bool  // TYPE, HELP and UNIT are kept and sent
 	FileCheckInterval time.Duration
 	ClusterName       string
 
@@ -97,6 +98,7 @@ type RemoteWriteURL struct {
 	TLSInsecureSkipVerify              bool
 	MaxDiskBytes                       int64 // 0: no bound
 	MemoryQueue                        bool  // nothing on disk
+	NoMetadata                         bool  // no TYPE, HELP and UNIT
 	RateLimit                          int64 // bytes per second; 0: no limit
 	OnRefused                          remotewrite.RefusedPolicy
 	OnAuthError                        remotewrite.AuthErrorPolicy

@@ -68,7 +68,7 @@ type lists struct {
 	bearerToken, bearerTokenFile              list
 	tlsCA, tlsClientCert, tlsClientKey        list
 	tlsServerName, tlsInsecure                list
-	maxDisk, noDiskQueue                      list
+	maxDisk, noDiskQueue, noMetadata          list
 	onRefused, onAuthError, rateLimit         list
 	protocol, forceProm, forceVM              list
 	labels, urlRelabel, proxyURL              list
@@ -99,6 +99,7 @@ func newFlags(s *Settings, l *lists) []*flagDef {
 		MaxScrapeBytes:    1 << 30,
 		MaxLineBytes:      1 << 20,
 		MaxBatchBytes:     8 << 20,
+		Metadata:          true,
 		FileCheckInterval: time.Minute,
 		FlushInterval:     time.Second,
 		MaxBlockBytes:     8 << 20,
@@ -115,6 +116,7 @@ func newFlags(s *Settings, l *lists) []*flagDef {
 	l.tls.check = checkBool
 	l.tlsInsecure.check = checkBool
 	l.noDiskQueue.check = checkBool
+	l.noMetadata.check = checkBool
 	l.maxDisk.check = checkSize
 	l.rateLimit.check = checkSize
 	l.forceProm.check = checkBool
@@ -151,6 +153,8 @@ func scrapeFlags(s *Settings, l *lists) []*flagDef {
 			help: "Longest line of a scrape; a longer one fails it."},
 		{name: "promscrape.maxBatchMemory", family: ofScraper, group: group, arg: "size", value: sizeValue{&s.MaxBatchBytes, 128 << 10},
 			help: "Memory for the samples of one scrape until it is complete, 12 bytes for most; what exceeds it waits in a temporary file in -remoteWrite.tmpDataPath."},
+		{name: "enableMetadata", family: ofVMAgent, group: group, value: boolValue{&s.Metadata},
+			help: "Keep what targets say of their families, TYPE, HELP and UNIT: for remote write, and /api/v1/metadata."},
 		{name: "promscrape.maxLabelMemory", family: ofScraper, group: group, arg: "size", value: sizeValue{&s.MaxLabelBytes, 0},
 			help: "Memory for the dictionary of all labels. 0 means half of what the process may use, and no bound where that has none. Series whose labels do not fit cost more, and from some number on the scrape fails."},
 		{name: "promscrape.fileSDCheckInterval", family: ofVMAgent, group: group, arg: "duration", value: durationValue{&s.FileCheckInterval},
@@ -175,6 +179,8 @@ func remoteWriteFlags(s *Settings, l *lists) []*flagDef {
 			help: "Age at which samples that could not be sent are dropped, and counted. 0 means never."},
 		{name: "remoteWrite.disableOnDiskQueue", family: ofVMAgent, group: group, perURL: true, value: &l.noDiskQueue,
 			help: "Keep what is not sent in memory alone. It is lost when the process ends."},
+		{name: "remoteWrite.disableMetadata", family: ofVMAgent, group: group, perURL: true, value: &l.noMetadata,
+			help: "Do not send TYPE, HELP and UNIT. Else each family's are sent once a minute, and when they change."},
 		{name: "remoteWrite.keepDanglingQueues", family: ofVMAgent, group: group, value: boolValue{&s.KeepDanglingQueues},
 			help: "Keep the queues of URLs which are configured no more. Else they are removed at a start when they are empty, or have not been written to for a day."},
 		{name: "remoteWrite.flushInterval", family: ofVMAgent, group: group, arg: "duration", value: durationValue{&s.FlushInterval},

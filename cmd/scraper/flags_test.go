@@ -56,6 +56,7 @@ func TestDefaultsAsVMAgent(t *testing.T) {
 		MaxScrapeBytes:    1 << 30,
 		MaxLineBytes:      1 << 20,
 		MaxBatchBytes:     8 << 20,
+		Metadata:          true,
 		FileCheckInterval: time.Minute,
 		DataPath:          "scraper-remotewrite-data",
 		FlushInterval:     time.Second,
@@ -304,8 +305,8 @@ func TestForeignFlags(t *testing.T) {
 	tests := []struct{ line, want string }{ // want is in the warning or, if it says so, the error
 		{vm + "-http.connTimeout=1s", "-http.connTimeout has no effect: "},
 		{vm + "-http.connTimeout 1s", "-http.connTimeout has no effect: "},
-		{vm + "-remoteWrite.disableMetadata", "-remoteWrite.disableMetadata has no effect: "},
-		{vm + "-remoteWrite.disableMetadata -remoteWrite.disableMetadata", "-remoteWrite.disableMetadata has no effect: "},
+		{vm + "-sortLabels", "-sortLabels has no effect: "},
+		{vm + "-sortLabels -sortLabels", "-sortLabels has no effect: "},
 		{vm + "-remoteWrite.queues=8", "-remoteWrite.queues has no effect: "},
 		{vm + "-promscrape.streamParse=true", "-promscrape.streamParse has no effect: "},
 		{vm + "-memory.allowedPercent=40", "-memory.limit"},

@@ -138,6 +138,6 @@ func fromFlags(s *Settings, u *RemoteWriteURL) remotewrite.Destination {
 	return remotewrite.Destination{
 		Protocol: u.Protocol, OnRefused: u.OnRefused, OnAuthError: u.OnAuthError, RateLimit: u.RateLimit, ShowURL: s.ShowURL,
 		URL: u.URL, Headers: u.Headers, HTTP: http, Timeout: u.SendTimeout, RetryMin: u.RetryMin, RetryMax: u.RetryMax,
-		MaxDiskBytes: u.MaxDiskBytes, MaxBlockAge: s.MaxBlockAge, DisableDiskQueue: u.MemoryQueue,
+		MaxDiskBytes: u.MaxDiskBytes, MaxBlockAge: s.MaxBlockAge, DisableDiskQueue: u.MemoryQueue, NoMetadata: u.NoMetadata,
 	}
 }
