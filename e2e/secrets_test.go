@@ -186,6 +186,11 @@ scrape_configs:
 		args = append(args, "-promscrape.config="+conf, "-loggerLevel=DEBUG",
 			fmt.Sprintf("-remoteWrite.url=http://user:%s@%s/?token=%s", s.user("user", "url-password"), failingAt, s.new("query")),
 			"-remoteWrite.url=http://"+refusingAt+"/flags", "-remoteWrite.url=http://"+closed+"/",
+			fmt.Sprintf("-remoteWrite.url=http://user:%s@%s/oauth?token=%s", s.user("user", "oauth-url-password"), refusingAt, s.new("oauth-url-query")),
+			"-remoteWrite.showURL", fmt.Sprintf("-remoteWrite.proxyURL=,,http://proxy:%s@%s,", s.user("proxy", "flag-proxy"), closed),
+			"-remoteWrite.oauth2.clientID=,,,me", "-remoteWrite.oauth2.clientSecret=,,,"+s.new("flag-oauth"),
+			fmt.Sprintf("-remoteWrite.oauth2.tokenUrl=,,,http://%s/token?key=%s", failingAt, s.new("flag-oauth-query")),
+			`-remoteWrite.oauth2.endpointParams=,,,{"more":"`+s.new("flag-oauth-param")+`"}`,
 			"-remoteWrite.basicAuth.username=,scraper", "-remoteWrite.basicAuth.password=,"+s.user("scraper", "flag-password"),
 			"-remoteWrite.bearerToken=,,"+s.new("flag-bearer"),
 			"-remoteWrite.headers=X-Api-Key:"+s.new("flag-header")+",,", "-remoteWrite.retryMinInterval=100ms")
@@ -207,7 +212,7 @@ scrape_configs:
 		waitFor(t, "a request with "+sent.what, func() bool { return sent.to.saw(sent.what) })
 	}
 	if dialect == "vmagent" {
-		for _, what := range []string{"s3cr3t-url-password", "s3cr3t-query", "s3cr3t-flag-header"} {
+		for _, what := range []string{"s3cr3t-url-password", "s3cr3t-query", "s3cr3t-flag-header", "s3cr3t-flag-oauth-query"} {
 			waitFor(t, "a request with "+what, func() bool { return failing.saw(what) })
 		}
 		waitFor(t, "the password of an address", func() bool { return target.saw("s3cr3t-target-password") })
@@ -237,7 +242,7 @@ scrape_configs:
 	}
 	for path, key := range map[string]string{
 		"/": "", "/targets": "", "/targets?show_original_labels=true": "", "/service-discovery": "", "/api/v1/targets": "", "/api/v1/targets?state=any": "",
-		"/api/v1/scrape_pools": "", "/api/v1/status/buildinfo": "",
+		"/destinations": "", "/api/v1/destinations": "", "/api/v1/scrape_pools": "", "/api/v1/status/buildinfo": "",
 		"/config": "-configAuthKey", "/api/v1/status/config": "-configAuthKey", "/flags": "-flagsAuthKey", "/api/v1/status/flags": "-flagsAuthKey",
 		"/metrics": "-metricsAuthKey", "/debug/pprof/": "-pprofAuthKey", "/debug/pprof/goroutine?debug=2": "-pprofAuthKey",
 		"/debug/pprof/heap?debug=1": "-pprofAuthKey",
@@ -293,7 +298,9 @@ func TestSecretsOfTheCommandLine(t *testing.T) {
 		"two kinds for a URL":   {"-remoteWrite.url=http://127.0.0.1:1/", "-remoteWrite.basicAuth.password=" + secret, "-remoteWrite.bearerToken=" + secret},
 		"a header without name": {"-remoteWrite.url=http://127.0.0.1:1/", "-remoteWrite.headers=" + secret},
 		"misspelt flag":         {"-remoteWrite.url=http://127.0.0.1:1/", "-remoteWrite.bearerTokn=" + secret},
-		"unsupported flag":      {"-remoteWrite.url=http://127.0.0.1:1/", "-remoteWrite.oauth2.clientSecret=" + secret},
+		"a part of OAuth2":      {"-remoteWrite.url=http://127.0.0.1:1/", "-remoteWrite.oauth2.clientSecret=" + secret},
+		"a proxy of no scheme":  {"-remoteWrite.url=http://127.0.0.1:1/", "-remoteWrite.proxyURL=" + secret + ":1"},
+		"parameters, no JSON":   {"-remoteWrite.url=http://127.0.0.1:1/", "-remoteWrite.oauth2.clientID=a", "-remoteWrite.oauth2.clientSecret=b", "-remoteWrite.oauth2.tokenUrl=http://c", "-remoteWrite.oauth2.endpointParams=" + secret},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

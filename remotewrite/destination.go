@@ -280,6 +280,7 @@ type snapshot struct {
 	disk      diskqueue.Stats
 	refusals  []Refusal
 	state     string // of the queue
+	memBytes  int64
 	openRows  int64
 	openBytes int64
 }
@@ -295,13 +296,16 @@ func (d *destination) snapshot() (s snapshot) {
 	defer d.mu.Unlock()
 	s.books, s.health, s.queue, s.state = d.books, d.health, d.mem.stats(), "in memory"
 	s.refusals = d.refusalsLocked()
+	s.memBytes = s.queue.memBytes
 	if sp := d.spool; sp != nil {
 		s.state = sp.state.String()
 		s.queue.blocks += sp.onDisk.Blocks
 		s.queue.samples += sp.onDisk.Samples
 		s.queue.bytes += sp.onDisk.Bytes
+		s.memBytes += sp.bytes
 		if sp.q != nil {
 			s.disk = sp.q.Stats()
+			s.memBytes += s.disk.MemoryBytes
 			if t := s.disk.Oldest; !t.IsZero() && (s.queue.oldest.IsZero() || t.Before(s.queue.oldest)) {
 				s.queue.oldest = t
 			}

@@ -17,6 +17,7 @@ type DestinationStatus struct {
 	OldestPending  time.Time // when the oldest block in the queue was closed; zero if there is none
 	QueueState     string    // where blocks wait: "on disk", "in memory", or why not on disk
 	DiskBytes      int64     // of the queue's files
+	MemoryBytes    int64     // of blocks in memory, which destinations may share, and of what is known about those on disk
 	InFlight       int       // blocks which are being sent, or wait for their next attempt
 	Senders        int       // requests which may be on their way at the same time
 	SentBlocks     uint64
@@ -49,6 +50,7 @@ func (w *Writer) Status() []DestinationStatus {
 			OldestPending:  s.queue.oldest,
 			QueueState:     s.state,
 			DiskBytes:      s.disk.DiskBytes,
+			MemoryBytes:    s.memBytes,
 			InFlight:       s.health.inFlight,
 			Senders:        d.gate.senders(),
 			SentBlocks:     s.health.sentBlocks,

@@ -45,6 +45,7 @@ type queue struct {
 	Blocks    int        `json:"blocks"`
 	Bytes     int64      `json:"bytes"`     // compressed
 	DiskBytes int64      `json:"diskBytes"` // of files
+	Memory    int64      `json:"memoryBytes"`
 	Oldest    *time.Time `json:"oldest,omitempty"`
 }
 
@@ -85,7 +86,7 @@ func newDestination(d *remotewrite.DestinationStatus, hidden bool) destination {
 	b := &d.Books
 	out := destination{
 		Name: d.Name, Health: "up", LastError: d.LastError, LastErrorAt: timeOrNil(d.LastErrorAt), LastSent: timeOrNil(d.LastSent),
-		Queue:   queue{State: d.QueueState, Blocks: d.PendingBlocks, Bytes: d.PendingBytes, DiskBytes: d.DiskBytes, Oldest: timeOrNil(d.OldestPending)},
+		Queue:   queue{State: d.QueueState, Blocks: d.PendingBlocks, Bytes: d.PendingBytes, DiskBytes: d.DiskBytes, Memory: d.MemoryBytes, Oldest: timeOrNil(d.OldestPending)},
 		Senders: d.Senders, InFlight: d.InFlight, SentBlocks: d.SentBlocks, SentBytes: d.SentBytes, Retries: d.Retries,
 		Samples: destinationBooks{
 			Committed: b.Committed, Recovered: b.Recovered, Acknowledged: b.Acknowledged, Refused: b.Refused, Expired: b.Expired,
