@@ -100,6 +100,16 @@ func idleBytes(budget int64) int64 {
 	return max(1<<20, budget/16)
 }
 
+// pendingBytes is how much memory the blocks of one destination may take which its disk does not take: an eighth of the
+// budget, where that is less than what a destination takes by itself. 0 is the destination's own bound.
+func pendingBytes(budget int64) int64 {
+	const own = 64 << 20
+	if budget == 0 || budget/8 >= own {
+		return 0
+	}
+	return max(2<<20, budget/8)
+}
+
 // openAccounts opens the accounts of all who hold memory. What remote write holds beside them is buffers.
 func (a *agent) openAccounts() {
 	for _, x := range []memlimit.Account{
