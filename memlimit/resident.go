@@ -17,10 +17,10 @@ type regions struct {
 	runtime int64 // everything else, which in a program without C is the runtime's own: tables, caches, profiles
 }
 
-// arenaBits is the size of the part of the address space which tells Go's heap apart: the runtime begins its arenas at an
-// address with its upper bits drawn by lot, or fixed, and adds to their end; what it maps elsewhere goes where the kernel
-// puts it, a long way off.
-const arenaBits = 40
+// heapReach is how far from an object on Go's heap another part of the heap may be. The runtime begins its arenas at an
+// address which is fixed, or drawn by lot, and adds to their end; what it maps elsewhere goes where the kernel puts it,
+// which is many times as far off.
+const heapReach = 512 << 30
 
 // mapped asks the kernel what is resident of each mapping.
 func (k *Keeper) mapped() (regions, error) {
@@ -77,7 +77,7 @@ func readMaps(from io.Reader, object uint64) (regions, error) {
 			into, fileEnd = &r.program, end
 		case start == fileEnd: // data which are zero at the start follow the others
 			into, fileEnd = &r.program, 0
-		case start>>arenaBits == object>>arenaBits:
+		case max(start, object)-min(start, object) < heapReach:
 			into, fileEnd = &r.heap, 0
 		default:
 			into, fileEnd = &r.runtime, 0

@@ -21,11 +21,14 @@ func TestReadMaps(t *testing.T) {
 		mapping("7f58da390000-7f58da700000 rw-p 00000000 00:00 0 ", "1672") +
 		mapping("7ffd804a9000-7ffd804ca000 rw-p 00000000 00:00 0                          [stack]", "12") +
 		mapping("ffffffffff600000-ffffffffff601000 --xp 00000000 00:00 0                  [vsyscall]", "0")
+	// The heap may lie across any round address.
+	across := strings.ReplaceAll(plain, "eee08400000-eee08c00000", "efffff00000-f0000a00000")
+	across = strings.ReplaceAll(across, "eee08c00000-eee0c400000", "f0000a00000-f0004000000")
 	named := mapping("c000000000-c000400000 rw-p 00000000 00:00 0                              [anon: Go: heap]", "3300") +
 		mapping("12345678000-12345679000 rw-p 00000000 00:00 0                            [anon: Go: immortal metadata]", "1672") +
 		mapping("012e6000-01373000 rw-p 00ee6000 fe:00 10002468                           /scraper", "228")
 	want := regions{heap: 3300 << 10, program: 228 << 10, runtime: 1672 << 10}
-	for name, text := range map[string]string{"plain": plain, "named": named} {
+	for name, text := range map[string]string{"plain": plain, "across": across, "named": named} {
 		got, err := readMaps(strings.NewReader(text), object)
 		if err != nil || got != want {
 			t.Errorf("%s: readMaps() = %+v, %v, want %+v", name, got, err, want)
