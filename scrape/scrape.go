@@ -8,11 +8,11 @@
 // It does not know where targets come from, nor what becomes of a batch: encoding, queues and the network towards the
 // receivers are the Sink's.
 //
-// Concurrency: all methods of Manager may be called at any time. A target is scraped by one goroutine at a time; waiting
-// for its answer takes nothing but that goroutine, parsing takes one of a fixed number of workers. Ownership: a target
+// Concurrency: all methods of Manager may be called at any time. A target is scraped by one goroutine at a time, and by
+// none while it keeps us waiting; parsing takes one of a fixed number of workers. Ownership: a target
 // owns its table and its label sets, and releases them when it goes; a worker owns its parser and its batch.
 //
-// Read scrape.go first (the course of one scrape), then read.go, table.go and commit.go (what becomes of its samples),
+// Read turn.go and scrape.go first (the course of one scrape), then read.go, table.go and commit.go (what becomes of its samples),
 // schedule.go, and manager.go with spec.go (which targets there are).
 package scrape
 

@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -16,6 +17,12 @@ import (
 
 // past is a deadline which is over.
 var past = time.Unix(1, 0)
+
+// endOfHeader and bareEndOfHeader end a header, by its last line's end and an empty line.
+var (
+	endOfHeader     = []byte("\n\r\n")
+	bareEndOfHeader = []byte("\n\n")
+)
 
 // errNotHere is what source.Read returns instead of waiting.
 var errNotHere = errors.New("the rest has not been read")
@@ -79,6 +86,30 @@ func (t *Transport) exchange(ctx context.Context, c *conn, req *http.Request) (r
 	return b.answer()
 }
 
+// gather waits until the answer's header is there, unless it is a large one or its end cannot be seen. If that takes long
+// it gives the reader back, and reports that the request is to be parked.
+func (b *body) gather() (parked bool) {
+	b.br = b.t.opts.Readers.get(&b.src, smallReader)
+	if b.t.opts.Parking == nil || b.c.secure() || b.c.sock.raw == nil {
+		return false
+	}
+	_, err := b.br.Peek(1) // and what else there is
+	for err == nil {
+		got, _ := b.br.Peek(b.br.Buffered())
+		if len(got) == smallReader || bytes.Contains(got, endOfHeader) || bytes.Contains(got, bareEndOfHeader) {
+			break
+		}
+		if b.await(true) {
+			b.src.again = bytes.Clone(got)
+			b.t.opts.Readers.put(b.br)
+			b.br = nil
+			return true
+		}
+		_, err = b.br.Peek(len(got) + 1)
+	}
+	return false
+}
+
 // failed ends a request before its answer.
 func (b *body) failed(doing string, err error) (*http.Response, bool, error) {
 	dead := b.c.used && b.src.read == 0 && b.ctx.Err() == nil && hasEnded(err, b.src.err)
@@ -89,8 +120,12 @@ func (b *body) failed(doing string, err error) (*http.Response, bool, error) {
 	return nil, dead, fmt.Errorf("%s: %w", doing, err)
 }
 
-// answer reads the answer up to its body, and hands it out.
+// answer reads the answer up to its body, and hands it out, or returns a Pending. The reader which it takes is the body's
+// afterwards.
 func (b *body) answer() (resp *http.Response, dead bool, err error) {
+	if b.gather() {
+		return nil, false, &Pending{t: b.t, b: b, ctx: b.ctx}
+	}
 	resp, err = b.header()
 	if err != nil {
 		return b.failed("read the answer's header", err)
@@ -141,13 +176,12 @@ func (b *body) send(req *http.Request) (doing string, err error) {
 	return "send the request", err
 }
 
-// header reads the answer's header. The reader which it takes is the body's afterwards.
+// header reads the answer's header.
 func (b *body) header() (*http.Response, error) {
 	var req *http.Request // nil is a GET
 	if b.head {
 		req = &http.Request{Method: http.MethodHead}
 	}
-	b.br = b.t.opts.Readers.get(&b.src, smallReader)
 	for {
 		resp, err := http.ReadResponse(b.br, req)
 		switch {

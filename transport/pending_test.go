@@ -102,6 +102,30 @@ func TestPending(t *testing.T) {
 		time.Sleep(20 * time.Millisecond)
 		_, _ = io.WriteString(c, ok[1:])
 	}, "ok", "", 2)
+	f("byte by byte", func(_ int, c net.Conn) {
+		for i := range ok {
+			_, _ = io.WriteString(c, ok[i:i+1])
+			time.Sleep(5 * time.Millisecond)
+		}
+	}, "ok", "", 2)
+	f("line by line, after an interim answer", func(_ int, c net.Conn) {
+		for line := range strings.Lines("HTTP/1.1 103 Early Hints\n\n" + ok) {
+			_, _ = io.WriteString(c, line)
+			time.Sleep(5 * time.Millisecond)
+		}
+	}, "ok", "", 2)
+	f("cut in its header", func(_ int, c net.Conn) {
+		_, _ = io.WriteString(c, ok[:17])
+		time.Sleep(20 * time.Millisecond)
+		closeIt(c)
+	}, "", "unexpected EOF", 1)
+	f("a large header, slowly", func(_ int, c net.Conn) {
+		large := "HTTP/1.1 200 OK\r\nX: " + long[:9000] + ok[strings.Index(ok, "\r\n"):]
+		for i := 0; i < len(large); i += 1000 {
+			_, _ = io.WriteString(c, large[i:min(i+1000, len(large))])
+			time.Sleep(5 * time.Millisecond)
+		}
+	}, "ok", "", 2)
 	f("closed", func(_ int, c net.Conn) { closeIt(c) }, "", "unexpected EOF", 1)
 	f("reset", func(_ int, c net.Conn) { _ = c.(*net.TCPConn).SetLinger(0); _ = c.Close() }, "", "connection reset", 1)
 	f("half closed", func(_ int, c net.Conn) { _ = c.(*net.TCPConn).CloseWrite() }, "", "unexpected EOF", 1)

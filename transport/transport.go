@@ -3,20 +3,22 @@
 //
 // An idle connection has no goroutine and no buffer; net/http's has two of each. A request is served by its caller's
 // goroutine alone, and takes a buffer for reading only once the first byte of the answer has come: targets which never
-// answer cost little more than their sockets. What idle TLS connections hold inside crypto/tls is bounded. All idle
+// answer cost little more than their sockets, and with Parking not even the goroutine. What idle TLS connections hold inside crypto/tls is bounded. All idle
 // connections can be closed on demand; TLS sessions are resumed afterwards.
 //
 // It sends GET and HEAD without a body, and hands out the answer as it came: it follows no redirect, decompresses
 // nothing, knows no proxy, no cookie, no HTTP/2 and no httptrace. ForConfig puts the credentials of a job on top.
 //
 // Concurrency: a Transport is for any number of goroutines. A response's body is for one reader, but may be closed by
-// another goroutine, which ends a Read in progress. Nothing runs in the background: who owns a Transport calls Sweep now
+// another goroutine, which ends a Read in progress. Nothing runs in the background but what dials, and, while requests are
+// parked, one goroutine of Parking: who owns a Transport calls Sweep now
 // and then, or the connections of targets which are gone stay open until Close.
 //
 // Ownership: a body holds its connection and its buffer until it was read to its end or closed. The context of the
 // request bounds all of it.
 //
-// Read this file first, then exchange.go (one request), body.go (its end) and idle.go (what is kept).
+// Read this file first, then exchange.go (one request), body.go (its end), pending.go (its pauses) and idle.go (what is
+// kept).
 package transport
 
 import (
