@@ -211,7 +211,7 @@ func TestOpenMetricsBodies(t *testing.T) {
 // Bodies in which a few bytes are wrong.
 func TestOpenMetricsDamaged(t *testing.T) {
 	rng := rand.New(rand.NewPCG(25, 26))
-	n := 3000
+	n := 1000
 	if testing.Short() {
 		n = 300
 	}

@@ -1,18 +1,36 @@
-// Package streamparse reads exposition formats as a stream: chunks in, samples out.
+// Package streamparse reads exposition formats as a stream: chunks in, samples out. The formats are text 0.0.4 and 1.0.0,
+// OpenMetrics 0.0.1 and 1.0.0, and protobuf; FormatOf tells by a Content-Type which one a body has, and Body says it to
+// ResetBody.
 //
 // The parser holds a window on the body, never the body. It is a tokenizer, not a line splitter, because a label value may
 // hold raw newlines; what spans two reads is carried over to the front of the window. The window starts small, grows to
-// one chunk for bodies which fill it, and beyond that only for a line which needs it, up to Options.MaxLineBytes.
+// one chunk for bodies which fill it, and beyond that only for a line, or one metric in protobuf, which needs it, up to
+// Options.MaxLineBytes.
 //
 // There are two ways to take a sample. Next parses a line in full. Peek and Take serve a caller which has met the series
 // before and knows its bytes: it compares what Peek shows with what it remembers, and Take then parses only the value and
-// the timestamp behind them. Take refuses whatever is not plainly a sample; Next then decides.
+// what is behind it. Take refuses whatever is not plainly a sample; Next then decides. It is the same in all formats: in
+// protobuf, the bytes of a series are a key which the parser makes (Series and Peek show it), so that who remembers a hash
+// and a length of them need not know which format it reads.
+//
+//	for {
+//		if b := p.Peek(n); b != nil && hash(b) == expected && p.Take(n) {
+//			use(p.Value()) // and p.Timestamp(), p.Exemplars(), p.StartTimestamp() where they are wanted
+//			continue
+//		}
+//		switch kind, err := p.Next(); kind {
+//		case KindSample: // learn p.Series(), p.AppendLabels()
+//		case KindHistogram: // the same, and p.Histogram().AppendWire(); these are never taken by Take
+//		case KindType, KindHelp, KindUnit: // p.Family() and p.Type(), p.Help(), p.Unit()
+//		}
+//	}
 //
 // It does not know what labels mean, what a target is, or where the bytes come from.
 //
 // Concurrency: a Parser belongs to one goroutine. Ownership: the window comes from a bufpool.Pool and goes back in Close;
-// whatever the parser hands out is a view of it, valid until the next call of Next, Take, Peek, Reset or Close, to be
-// copied by who wants to keep it. Read streamparse.go first, then text.go (the format) and number.go (values).
+// whatever the parser hands out is a view of it, or of the parser's own scratch memory, valid until the next call of Next,
+// Take, Peek, Guess, Reset or Close, to be copied by who wants to keep it. Read streamparse.go first, then text.go (the format)
+// and number.go (values), openmetrics.go, and protobuf.go.
 package streamparse
 
 import (
@@ -223,7 +241,8 @@ func (p *Parser) dropViews() {
 	p.current = nil
 }
 
-// Value is the current sample's value; every NaN is the same one.
+// Value is the current sample's value; every NaN is the same one. Like all about the current entry it is valid until the next
+// call of Next, Take, Peek or Guess.
 func (p *Parser) Value() float64 { return p.value }
 
 // Timestamp is the current sample's own timestamp in milliseconds; ok is false where it has none.
@@ -343,8 +362,20 @@ func (p *Parser) Take(n int) bool {
 	return true
 }
 
-// SkipLines corrects Line for a series that Take took and which holds n raw newlines.
-func (p *Parser) SkipLines(n int) { p.line += n }
+// SkipLines corrects Line for a series that Take took and which holds n raw newlines: Newlines of it when Next gave it.
+func (p *Parser) SkipLines(n int) {
+	if p.format != FormatProtobuf {
+		p.line += n
+	}
+}
+
+// Newlines is how many raw newlines the current sample's series holds: 0 in protobuf, whatever the bytes of Series are.
+func (p *Parser) Newlines() int {
+	if p.format == FormatProtobuf {
+		return 0
+	}
+	return countNewlines(p.series)
+}
 
 // Next parses the next entry. At the end of the body it returns KindNone and a nil error. An error is final: a *ParseError,
 // or what reading the body ended with.
