@@ -387,3 +387,44 @@ func TestFromConfig(t *testing.T) {
 		t.Errorf("FromConfig(defaults) = %s, want %s", got, want)
 	}
 }
+
+// TestEqualRulesShareBlocks has three destinations, two of them with the same rules: theirs are evaluated once, as long as
+// they are the same.
+func TestEqualRulesShareBlocks(t *testing.T) {
+	drop := func(re string) *relabel.Rules {
+		return rules(t, relabel.Config{Action: "drop", SourceLabels: []string{"i"}, Regex: &re})
+	}
+	dest := func(host string, r *relabel.Rules) Destination {
+		return Destination{URL: "http://" + host + ".example/", Relabel: r}
+	}
+	pool := bufpooltest.New(t)
+	w, err := New(Options{Pool: pool, Destinations: []Destination{dest("a", drop("1")), dest("b", drop("1")), dest("c", nil)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	tg := newTarget(t, pool)
+	if n := len(w.groups); n != 2 {
+		t.Errorf("%d groups, want 2", n)
+	}
+	if lost := tg.commit(t, w, 0, 10, 1); lost.Relabeled != 2 {
+		t.Errorf("Commit() = %+v, want one sample dropped by each of two destinations", lost)
+	}
+	if err := w.Apply([]Destination{dest("a", drop("1")), dest("b", drop("[23]")), dest("c", nil)}); err != nil {
+		t.Fatal(err)
+	}
+	if lost := tg.commit(t, w, 0, 10, 2); lost.Relabeled != 3 || len(w.groups) != 3 {
+		t.Errorf("Commit() = %+v in %d groups, want three samples dropped in three", lost, len(w.groups))
+	}
+	if err := w.Apply([]Destination{dest("a", drop("[23]")), dest("b", drop("[23]")), dest("c", drop("[23]"))}); err != nil {
+		t.Fatal(err)
+	}
+	if lost := tg.commit(t, w, 0, 10, 3); lost.Relabeled != 6 || len(w.groups) != 1 {
+		t.Errorf("Commit() = %+v in %d groups, want six samples dropped in one", lost, len(w.groups))
+	}
+	for _, b := range w.Books() {
+		if b.Unbalanced() != 0 || b.Committed != 30 {
+			t.Errorf("%v", b)
+		}
+	}
+}

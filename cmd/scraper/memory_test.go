@@ -76,3 +76,13 @@ func TestLabelBytes(t *testing.T) {
 		}
 	}
 }
+
+// TestPendingBytes pins that small budgets bound what waits in memory for a destination.
+func TestPendingBytes(t *testing.T) {
+	const mib = 1 << 20
+	for budget, want := range map[int64]int64{0: 0, 1024: 2 * mib, 48 * mib: 6 * mib, 256 * mib: 32 * mib, 512 * mib: 0, 1 << 40: 0} {
+		if got := pendingBytes(budget); got != want {
+			t.Errorf("pendingBytes(%d) = %d, want %d", budget, got, want)
+		}
+	}
+}
