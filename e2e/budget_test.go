@@ -258,3 +258,45 @@ func TestQueueOnTmpfs(t *testing.T) {
 		return false
 	})
 }
+
+// TestMemoryGetsShort lets a load grow until memory gets short, and shrink again: owners give memory back, each change is
+// counted and logged once, nothing is lost, and it is over when the load is.
+func TestMemoryGetsShort(t *testing.T) {
+	t.Parallel()
+	const targets = 50
+	f := startFarm(t, 5)
+	var series atomic.Int64
+	series.Store(1500)
+	all := addTargets(f, targets, func(i int) answer { return growing(i, &series) })
+	s := startSink(t, receiver.Options{CountOnly: true})
+	a := startAgent(t, "-promscrape.config="+scrapeConfig(t, f, time.Second, all...), "-remoteWrite.url="+s.url, "-memory.limit=24MiB")
+	level := func() float64 { return a.metrics(t)["scraper_memlimit_level"] }
+	for level() == 0 {
+		if series.Add(400) > 10_000 {
+			t.Fatalf("memory is not short with %d series: %v", targets*series.Load(), a.memory(t))
+		}
+		from := all[0].count()
+		waitFor(t, "a scrape", func() bool { return all[0].count() > from+1 })
+	}
+	short := series.Load()
+	waitFor(t, "owners to release", func() bool {
+		return a.metrics(t)[`scraper_memlimit_account_released_bytes_total{account="buffers"}`] > 0
+	})
+	series.Store(20)
+	waitLonger(t, "memory to be normal again", 2*time.Minute, func() bool { return level() == 0 })
+	m := a.metrics(t)
+	raised := m[`scraper_memlimit_level_changes_total{level="elevated"}`] + m[`scraper_memlimit_level_changes_total{level="high"}`] + m[`scraper_memlimit_level_changes_total{level="critical"}`]
+	log := a.stderr.String()
+	logged := strings.Count(log, `msg="memory is short"`) + strings.Count(log, `msg="memory is less short"`)
+	if changes := raised + m[`scraper_memlimit_level_changes_total{level="normal"}`]; changes < 2 || float64(logged) != changes {
+		t.Errorf("%v changes of the level, of which %d are logged, want all", changes, logged)
+	}
+	if m[`scraper_scrape_scrapes_total{result="down"}`] > 0 {
+		tooSlow(t, "scrapes failed: %s", tail(log))
+	}
+	if page := a.memory(t); page.Level != "normal" || page.Budget.Bytes != 24<<20 {
+		t.Errorf("level %s with a budget of %d, want normal with 24 MiB", page.Level, page.Budget.Bytes)
+	}
+	t.Logf("figure: memory is short from %d series on with a budget of 24 MiB", targets*short)
+	a.terminate(t)
+}
