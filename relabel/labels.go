@@ -27,7 +27,7 @@ type Labels struct {
 
 	// set is the number of labels at the end of L which Set put there.
 	set int
-	// Scratch memory of rules. Strings which view it never outlive the rule that made them.
+	// Scratch memory of rules. Strings which view it never outlive the rule that made them, but for those in made.
 	joined   []byte
 	out      []byte
 	snapshot []Label

@@ -9,7 +9,8 @@
 // memory that rules need, so that a reused set makes steady work free of allocations.
 //
 // The strings of a label set are ordinary Go strings, shared and never changed. A value made from a part of another one
-// keeps the whole of it alive. Nothing in a label set ever refers to the scratch memory.
+// keeps the whole of it alive. Nothing in a label set refers to the scratch memory, unless the set is Transient: then its
+// strings are good until its Reset.
 //
 // Read rule.go first (what the actions do), then pattern.go (how a regular expression is matched without one).
 package relabel
