@@ -110,11 +110,9 @@ func bitsOf(v float64) string {
 
 func describe(h *histogram.Histogram, fh *histogram.FloatHistogram) string {
 	if h != nil {
-		h = h.Copy().Compact(0)
 		return fmt.Sprintf("int %d %s/%d schema %d zero %s:%d +%v%v -%v%v %v", h.Count, bitsOf(h.Sum), h.CounterResetHint, h.Schema, bitsOf(h.ZeroThreshold), h.ZeroCount,
 			h.PositiveSpans, h.PositiveBuckets, h.NegativeSpans, h.NegativeBuckets, h.CustomValues)
 	}
-	fh = fh.Copy().Compact(0)
 	return fmt.Sprintf("float %s %s/%d schema %d zero %s:%s +%v%v -%v%v %v", bitsOf(fh.Count), bitsOf(fh.Sum), fh.CounterResetHint, fh.Schema, bitsOf(fh.ZeroThreshold), bitsOf(fh.ZeroCount),
 		fh.PositiveSpans, fh.PositiveBuckets, fh.NegativeSpans, fh.NegativeBuckets, fh.CustomValues)
 }

@@ -35,6 +35,8 @@ type Histogram struct {
 	CustomValues []float64
 	// IsGauge says that it may go down.
 	IsGauge bool
+
+	spareSpans []Span // scratch
 }
 
 // The fields of remote write's Histogram, with their wire types. 15 is its timestamp.

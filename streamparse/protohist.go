@@ -157,6 +157,10 @@ func (m *metric) checkNative() error {
 	if n := buckets(h.NegativeSpans); n != negative {
 		return fmt.Errorf("negative spans of %d buckets, and %d buckets", n, negative)
 	}
+	if h.IsFloat { // the others mean nothing
+		h.PositiveDeltas, h.NegativeDeltas = h.PositiveDeltas[:0], h.NegativeDeltas[:0]
+	}
+	h.compact()
 	return nil
 }
 
