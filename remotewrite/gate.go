@@ -11,13 +11,15 @@ const (
 	// gatePatience is how long a request waits for one before it, until it may be sent beside it: longer than a receiver
 	// needs as a rule, so that a short backlog takes one connection, and short enough to catch up at once.
 	gatePatience = 50 * time.Millisecond
+	// gateHang is the same while requests fail: one which hangs must not keep others from finding that the receiver is back.
+	gateHang = 5 * time.Second
 	// gateCalm is how long nobody had to wait for that until one request less is allowed.
 	gateCalm = 30 * time.Second
 )
 
 // gate says how many of a destination's senders may have a request on its way. It begins with one; whoever has to wait for
-// too long gets in all the same, up to the number of slots. While requests fail one goes at a time: a receiver which comes
-// back is not met by all at once.
+// too long gets in all the same, up to the number of slots. While requests fail one goes at a time, unless it hangs: a
+// receiver which comes back is not met by all at once.
 type gate struct {
 	slots int // immutable
 
@@ -50,6 +52,7 @@ func (g *gate) enter(ctx context.Context, least, most int) bool {
 	g.mu.Unlock()
 	t := time.NewTicker(gatePatience)
 	defer t.Stop()
+	start := time.Now()
 	for {
 		select {
 		case <-turn:
@@ -64,9 +67,9 @@ func (g *gate) enter(ctx context.Context, least, most int) bool {
 			return true // it came at the same time
 		case <-t.C:
 			g.mu.Lock()
-			if !g.failing {
+			if now := time.Now(); !g.failing || now.Sub(start) > gateHang {
 				g.limit = min(g.limit+1, most)
-				g.needed = time.Now()
+				g.needed, start = now, now
 			}
 			g.nextLocked()
 			g.mu.Unlock()
@@ -76,7 +79,7 @@ func (g *gate) enter(ctx context.Context, least, most int) bool {
 
 // admitLocked lets a request in if there is room.
 func (g *gate) admitLocked() bool {
-	if g.busy >= g.limit || g.failing && g.busy > 0 {
+	if g.busy >= g.limit {
 		return false
 	}
 	g.busy++

@@ -108,6 +108,32 @@ func TestSendersAreBounded(t *testing.T) {
 	})
 }
 
+// TestGateWhileRequestsHang has a receiver which fails, then hangs, and is back for whoever asks anew.
+func TestGateWhileRequestsHang(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate(4)
+		for range 3 { // requests fail
+			if !g.enter(t.Context(), 0, 0) {
+				t.Fatal("enter() = false")
+			}
+			g.leave(false)
+		}
+		g.enter(t.Context(), 0, 0) // and this one hangs
+		start := time.Now()
+		if !g.enter(t.Context(), 0, 0) {
+			t.Fatal("enter() = false")
+		}
+		if d := time.Since(start); d < gateHang || d > gateHang+gatePatience {
+			t.Errorf("the next one waited for %v, want %v", d, gateHang)
+		}
+		g.leave(true)
+		start = time.Now()
+		if !g.enter(t.Context(), 0, 0) || time.Since(start) > gatePatience {
+			t.Errorf("a request waits for %v though the receiver is back", time.Since(start))
+		}
+	})
+}
+
 func TestGateIsLeft(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate(1)

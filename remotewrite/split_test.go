@@ -14,6 +14,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"scraper/bufpool/bufpooltest"
 	"scraper/labelcompress"
 	"scraper/receiver"
 )
@@ -351,5 +352,37 @@ func TestReadRequest(t *testing.T) {
 			t.Errorf("a long series is shown as %q", got)
 		}
 		return nil
+	})
+}
+
+// FuzzReadRequest reads any bytes as a request, and cuts it in two: what is one is all there afterwards.
+func FuzzReadRequest(f *testing.F) {
+	f.Add([]byte("\x0a\x14\x0a\x06\x0a\x01a\x12\x01x\x0a\x06\x0a\x01b\x12\x01y\x12\x02\x10\x05\x0a\x0c\x0a\x06\x0a\x01a\x12\x01x\x12\x02\x10\x06"))
+	f.Add([]byte("\x22\x00\x22\x01a\x2a\x06\x0a\x02\x00\x01\x12\x00"))
+	f.Add([]byte("\x0a\x05abc"))
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		pool := bufpooltest.New(t)
+		buf := pool.Get(len(raw))
+		buf.B = append(buf.B[:0], raw...)
+		r := &request{raw: buf}
+		defer r.close()
+		if err := r.index(0); err != nil && len(r.msgs) == 0 {
+			return
+		}
+		sum, half := 0, r.series/2
+		for _, m := range r.msgs {
+			sum += m.rows
+			if m.from > m.body || m.body > m.to || m.to > len(raw) || m.series >= r.series {
+				t.Fatalf("message %+v of %d bytes, %d series", m, len(raw), r.series)
+			}
+		}
+		if got := r.rows(0, half) + r.rows(half, r.series); got != sum {
+			t.Errorf("halves have %d samples, want %d", got, sum)
+		}
+		for i := range r.series {
+			if text := r.seriesText(i); len(text) > maxSeriesText+4 {
+				t.Errorf("a series is shown in %d bytes", len(text))
+			}
+		}
 	})
 }
