@@ -126,6 +126,7 @@ func (c *codec) encode(b *builder, p Protocol, slot int, now time.Time) *block {
 	} else {
 		out.seg.skip = maxHeader
 		if p == Protocol2 {
+			out.thorough = true
 			ws.two.run(b, ws, &out)
 		} else {
 			ws.one.run(b, ws, &out, true)

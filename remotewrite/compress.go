@@ -28,8 +28,10 @@ const (
 	segBytes = 32 << 10
 	// maxHeader is the room for the length of the uncompressed block, which snappy puts first and which is known last.
 	maxHeader = binary.MaxVarintLen32
-	// zstdWindow is how far back zstd looks. See docs/decisions/005-protocols.md for what more and less of it bring.
-	zstdWindow = 512 << 10
+	// zstdWindow is how far back zstd looks: over most of a block of 10,000 samples. What has the labels of a pod is as far
+	// apart as there are bytes in the families between. A kubelet's cAdvisor series take 14 bytes with 512 KiB, 13.7 with
+	// 1 MiB, 7.9 with 2 MiB, 7.6 with 4 MiB; kube-state-metrics' 6.8, 6.1, 4.5, 4.5. It is memory, once.
+	zstdWindow = 2 << 20
 	// zstdIdle is how long an encoder for zstd is kept which nobody uses.
 	zstdIdle = time.Minute
 )
@@ -40,6 +42,9 @@ type output struct {
 	buf      *bufpool.Buf
 	rawBytes int // before compression; without what is in buf
 	zstd     *zstd.Encoder
+	// thorough makes snappy take more time, for 3 to 13 % less: a block of remote write 2 is so small before that the time
+	// is hardly any.
+	thorough bool
 	seg      segments
 }
 
@@ -74,7 +79,11 @@ func (o *output) flush() {
 		_, _ = o.zstd.Write(raw) // it goes to o.seg, which never fails
 	} else {
 		scratch := o.pool.Get(s2.MaxEncodedLen(len(raw)))
-		out := s2.EncodeSnappy(scratch.B[:cap(scratch.B)], raw)
+		encode := s2.EncodeSnappy
+		if o.thorough {
+			encode = s2.EncodeSnappyBetter
+		}
+		out := encode(scratch.B[:cap(scratch.B)], raw)
 		_, n := binary.Uvarint(out) // its length alone, which says nothing about the whole
 		_, _ = o.seg.Write(out[n:])
 		scratch.Release()

@@ -48,7 +48,7 @@ func (c *codec) unpack(blk *block) (*bufpool.Buf, error) {
 // unzstd decompresses packed, which is to make n bytes, and returns how many it made. It is for blocks whose receiver changed
 // its mind, so a decoder is made each time, and none is kept.
 func unzstd(raw *bufpool.Buf, packed []byte, n int) (int, error) {
-	d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxMemory(uint64(max(n, 1<<10))))
+	d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxMemory(uint64(max(n, zstdWindow))))
 	if err != nil {
 		return 0, err
 	}
