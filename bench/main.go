@@ -123,7 +123,7 @@ func (b *bench) measureAll(ctx context.Context, f flags, chosen []*scenario, age
 		fmt.Fprintf(b.out, "\n%s: %s\n", s.name, s.about)
 		var results []report.Result
 		for _, a := range agents {
-			if !s.fits(a.Kind) {
+			if !s.fits(a) {
 				continue
 			}
 			if old, err := report.ReadRaw(f.raw, s.name, a.Name); f.resume && err == nil && old.Error == "" && old.Windows == f.length.String() {

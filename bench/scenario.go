@@ -26,6 +26,7 @@ type scenario struct {
 	maxSeries          int           // how many series the endpoint can count; 0: its default
 	memory             int64         // the control group's limit, in bytes
 	floor              bool          // a floor agent can do it
+	variants           bool          // our agent is measured with other flags than its own, too
 	drain              time.Duration // how long the rest may take to arrive at the end; 0: as the length of windows says
 
 	// build adds the targets, and the jobs which scrape them.
@@ -56,9 +57,15 @@ func (s *scenario) takes(l length) time.Duration {
 	return s.span(l).warm + s.span(l).window + 6*second
 }
 
-// fits reports whether an agent of the kind can be measured by the scenario.
-func (s *scenario) fits(k agent.Kind) bool {
-	return s.floor || k != agent.FloorDiscard && k != agent.FloorPush
+// fits reports whether the scenario measures the agent.
+func (s *scenario) fits(a *agent.Agent) bool {
+	switch {
+	case a.Kind == agent.FloorDiscard || a.Kind == agent.FloorPush:
+		return s.floor
+	case a.Variant():
+		return s.variants
+	}
+	return true
 }
 
 // second keeps the tables below readable.
@@ -71,24 +78,24 @@ func scenarios() []*scenario {
 		{
 			name: "steady", about: "100 targets × 2,000 series every 5 s, labels which differ per target", standard: true,
 			interval: 5 * second, quick: span{10 * second, 20 * second}, short: span{15 * second, 40 * second}, long: span{15 * second, 120 * second},
-			perSeries: true, floor: true,
+			perSeries: true, floor: true, variants: true,
 			build: plain(100, body.Plain{Series: 2000}, style{}),
 		},
 		{
 			name: "gzip", about: "the same, compressed and in chunks",
-			interval: 5 * second, quick: span{10 * second, 20 * second}, short: span{15 * second, 40 * second}, long: span{15 * second, 120 * second},
+			interval: 5 * second, quick: span{7 * second, 20 * second}, short: span{15 * second, 40 * second}, long: span{15 * second, 120 * second},
 			perSeries: true, floor: true,
 			build: plain(100, body.Plain{Series: 2000}, style{gzip: true, chunked: true}),
 		},
 		{
 			name: "small", about: "5,000 targets × 20 series every 10 s", standard: true,
-			interval: 10 * second, quick: span{15 * second, 20 * second}, short: span{25 * second, 40 * second}, long: span{25 * second, 120 * second},
+			interval: 10 * second, quick: span{13 * second, 20 * second}, short: span{25 * second, 40 * second}, long: span{25 * second, 120 * second},
 			perSeries: true, floor: true,
 			build: plain(5000, body.Plain{Series: 20}, style{}),
 		},
 		{
 			name: "small-tls", about: "2,000 targets × 20 series every 10 s, over TLS",
-			interval: 10 * second, quick: span{15 * second, 20 * second}, short: span{25 * second, 40 * second}, long: span{25 * second, 120 * second},
+			interval: 10 * second, quick: span{13 * second, 20 * second}, short: span{25 * second, 40 * second}, long: span{25 * second, 120 * second},
 			perSeries: true, floor: true,
 			build: plain(2000, body.Plain{Series: 20}, style{tls: true}),
 		},
@@ -100,7 +107,7 @@ func scenarios() []*scenario {
 		},
 		{
 			name: "shuffle", about: "100 targets × 2,000 series every 5 s, each time in another order",
-			interval: 5 * second, quick: span{10 * second, 20 * second}, short: span{15 * second, 40 * second}, long: span{15 * second, 120 * second},
+			interval: 5 * second, quick: span{7 * second, 20 * second}, short: span{15 * second, 40 * second}, long: span{15 * second, 120 * second},
 			perSeries: true,
 			build:     plain(100, body.Plain{Series: 2000, Shuffle: true}, style{}),
 		},
@@ -152,7 +159,7 @@ func scenarios() []*scenario {
 		},
 		{
 			name: "blackholes", about: "5,000 targets × 20 series every 10 s, of which 1,000 never answer and 200 send a byte a second",
-			interval: 10 * second, quick: span{15 * second, 20 * second}, short: span{25 * second, 40 * second}, long: span{25 * second, 120 * second},
+			interval: 10 * second, quick: span{13 * second, 20 * second}, short: span{25 * second, 40 * second}, long: span{25 * second, 120 * second},
 			perSeries: true,
 			build:     blackholes,
 		},

@@ -38,6 +38,15 @@ type Agent struct {
 	modern bool
 }
 
+// variants are our agent with flags which it does not have by default. By default it finds out what the endpoint takes, and
+// the benchmark's takes zstd.
+var variants = map[string][]string{
+	"ours-snappy": {"-remoteWrite.protocol=1.0"},
+}
+
+// Variant reports whether the agent is ours with other flags than its own.
+func (a *Agent) Variant() bool { return len(variants[a.Name]) > 0 }
+
 // KindOf tells a peer's kind by its name's beginning.
 func KindOf(name string) (Kind, error) {
 	for _, k := range []Kind{FloorDiscard, FloorPush, OursPrometheus, Ours, VMAgent, Prometheus} {
@@ -151,7 +160,7 @@ func (a *Agent) Args(c Config) []string {
 	if strings.HasPrefix(c.WriteURL, "https:") {
 		args = append(args, "-remoteWrite.tlsCAFile="+c.CAFile, "-remoteWrite.tlsServerName="+c.ServerName)
 	}
-	return args
+	return append(args, variants[a.Name]...)
 }
 
 // ShownArgs is the command line without what differs in each run.

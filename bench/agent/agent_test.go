@@ -48,6 +48,7 @@ func TestArgs(t *testing.T) {
 		{Agent{Kind: OursPrometheus}, "--agent"},
 		{Agent{Kind: VMAgent}, "-remoteWrite.bearerToken=t"},
 		{Agent{Kind: Ours}, "-remoteWrite.tlsServerName=x"},
+		{Agent{Kind: Ours, Name: "ours-snappy"}, "-remoteWrite.protocol=1.0"},
 	} {
 		if got := tc.agent.Args(c); !slices.Contains(got, tc.want) {
 			t.Errorf("Args of %s = %q, want %q among them", tc.agent.Kind, got, tc.want)
