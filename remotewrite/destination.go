@@ -199,7 +199,7 @@ func (d *destination) load(r record) (*block, error) {
 func (d *destination) settle(r record, t tally) {
 	settled := func() {
 		t.enterLocked(d, r)
-		t.count(d.m, r)
+		t.count(d.m, r, t.left > 0 && d.removed)
 	}
 	if d.spool != nil {
 		d.spool.settle(r, settled)

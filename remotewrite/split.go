@@ -20,7 +20,7 @@ const (
 // splitter halves a block which was refused until the refused series stand alone.
 //
 // The pieces are sets of series, so that each series is in one piece, in its order: which piece goes first does not matter.
-// Nothing of it is kept: a process which is killed meanwhile sends the whole block again.
+// What was done is not written down: a process which is stopped or killed meanwhile sends the whole block again.
 type splitter struct {
 	d   *destination
 	r   record
@@ -65,6 +65,10 @@ func (d *destination) split(ctx context.Context, r record, blk *block, fail *sen
 		}
 		switch s.halve(ctx, &p) {
 		case outOfTime:
+			if done := s.t.sum(); d.spool == nil && done > 0 { // else the block is kept, and sent again whole
+				s.t.left = r.rows - done
+				d.settle(r, s.t)
+			}
 			return false
 		case tooOld:
 			s.t.expired = r.rows - s.t.sum()

@@ -242,6 +242,45 @@ func TestSplitIsRepeatedAfterStop(t *testing.T) {
 	})
 }
 
+// TestSplitIsCountedAtTheEnd stops while a block is being halved which is in memory alone: what arrived is not counted as lost.
+func TestSplitIsCountedAtTheEnd(t *testing.T) {
+	for _, remove := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			var n atomic.Int64
+			p := &picky{}
+			p.dislike = func([]wireSample) (int, string) {
+				switch n.Add(1) {
+				case 1:
+					return 400, "no"
+				case 2:
+					return 0, ""
+				}
+				return 503, "not now"
+			}
+			r := newRig(t, nil, Destination{URL: "http://a.example/"})
+			r.serve("a.example:80", p)
+			r.run()
+			r.commit(t, r.Writer, 0, 10, 1000)
+			time.Sleep(5 * second)
+			if remove {
+				if err := r.Apply(nil); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(3 * second)
+				if b := r.balanced(); b.Pending != 10 {
+					t.Errorf("books %+v while there is time", b)
+				}
+				time.Sleep(time.Minute)
+				return
+			}
+			r.stop()
+			if b := r.balanced(); b.Acknowledged != 5 || b.Dropped.Shutdown != 5 || b.Pending != 0 {
+				t.Errorf("books %+v, want five acknowledged and five dropped", b)
+			}
+		})
+	}
+}
+
 // TestSplitExpires has a block which becomes too old while it is being halved.
 func TestSplitExpires(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

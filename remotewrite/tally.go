@@ -6,10 +6,12 @@ import "time"
 type tally struct {
 	acknowledged, refused, expired    int
 	conflict, unsupported, unreadable int
+	// left is what could not be delivered before the destination's end, and is kept nowhere.
+	left int
 }
 
 func (t *tally) sum() int {
-	return t.acknowledged + t.refused + t.expired + t.conflict + t.unsupported + t.unreadable
+	return t.acknowledged + t.refused + t.expired + t.conflict + t.unsupported + t.unreadable + t.left
 }
 
 // add enters what an answer that settles it means for rows samples.
@@ -36,6 +38,11 @@ func (t *tally) enterLocked(d *destination, r record) {
 	b.Dropped.Conflict += uint64(t.conflict)
 	b.Dropped.Unsupported += uint64(t.unsupported)
 	b.Dropped.Unreadable += uint64(t.unreadable)
+	if t.left > 0 && d.removed {
+		b.Dropped.Removed += uint64(t.left)
+	} else {
+		b.Dropped.Shutdown += uint64(t.left)
+	}
 	d.settled++
 	if t.acknowledged > 0 {
 		d.health.lastSent = time.Now()
@@ -47,8 +54,8 @@ func (t *tally) enterLocked(d *destination, r record) {
 	}
 }
 
-// count enters the tally into the metrics.
-func (t *tally) count(m *destinationMetrics, r record) {
+// count enters the tally into the metrics. Removed says why the destination ended, if it did.
+func (t *tally) count(m *destinationMetrics, r record, removed bool) {
 	m.pend(-1, -int64(r.rows), -int64(r.bytes))
 	m.acknowledged.Add(float64(t.acknowledged))
 	m.refused.Add(float64(t.refused))
@@ -57,7 +64,11 @@ func (t *tally) count(m *destinationMetrics, r record) {
 		m.sentBytes.Add(float64(r.bytes))
 		m.sentBlocks.Inc()
 	}
-	for reason, n := range map[string]int{"conflict": t.conflict, "unsupported": t.unsupported, "unreadable": t.unreadable} {
+	end := "shutdown"
+	if removed {
+		end = "removed"
+	}
+	for reason, n := range map[string]int{"conflict": t.conflict, "unsupported": t.unsupported, "unreadable": t.unreadable, end: t.left} {
 		if n > 0 {
 			m.dropped(reason).Add(float64(n))
 		}

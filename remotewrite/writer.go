@@ -17,7 +17,7 @@
 // body.go for what that takes. When Run has returned, no buffer is out.
 //
 // Read this file first, then group.go and builder.go (from rows to blocks), destination.go, queue.go and spool.go (what
-// becomes of a block), sender.go, client.go and verdict.go (how it is sent).
+// becomes of a block), sender.go, client.go and verdict.go (how it is sent), split.go (what becomes of one that is refused).
 package remotewrite
 
 import (
