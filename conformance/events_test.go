@@ -206,6 +206,8 @@ func eventsOf(t testing.TB, body streamparse.Body, known []event) func(io.Reader
 	}
 }
 
+const oddSpans = "odd spans"
+
 // describeOurs sends the histogram over the wire: what arrives is described.
 func describeOurs(t testing.TB, h *streamparse.Histogram) string {
 	var sent prompb.Histogram
@@ -214,6 +216,13 @@ func describeOurs(t testing.TB, h *streamparse.Histogram) string {
 	}
 	if sent.IsFloatHistogram() != h.IsFloat {
 		t.Fatalf("the wire form of %+v is float = %v", h, sent.IsFloatHistogram())
+	}
+	for _, spans := range [][]streamparse.Span{h.PositiveSpans, h.NegativeSpans} {
+		for i, s := range spans {
+			if i > 0 && s.Offset < 0 || s.Offset == math.MinInt32 || s.Offset > math.MaxInt32/2 {
+				return oddSpans // which we leave as they are, and the oracle compacts to something else that it refuses later
+			}
+		}
 	}
 	if h.IsFloat {
 		return describe(nil, sent.ToFloatHistogram())

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -245,7 +246,7 @@ func unlike(err error) bool {
 func checkAnyProtobuf(t *testing.T, name string, what streamparse.Body, body []byte, rng *rand.Rand) {
 	t.Helper()
 	whole, err := eventsOf(t, what, nil)(bytes.NewReader(body))
-	if !unlike(err) {
+	if !unlike(err) && !slices.ContainsFunc(whole, func(e event) bool { return strings.Contains(e.text, oddSpans) }) {
 		checkProtobuf(t, name, what, body, rng)
 		return
 	}

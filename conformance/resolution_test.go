@@ -110,3 +110,78 @@ func TestSchemaFor(t *testing.T) {
 		}
 	}
 }
+
+// TestValidate compares our verdict about native histograms with theirs, about good ones and such as are a little wrong.
+func TestValidate(t *testing.T) {
+	rng := rand.New(rand.NewPCG(53, 54))
+	pool, err := bufpool.New(bufpool.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := streamparse.New(streamparse.Options{Pool: pool})
+	defer p.Close()
+	what := streamparse.Body{Format: streamparse.FormatProtobuf, NativeHistograms: true}
+	good, bad := 0, 0
+	for range 4000 {
+		h := randomHistogram(rng)
+		h.ZeroCount = 1 + rng.Uint64N(2)
+		if rng.IntN(2) == 0 {
+			h.ZeroThreshold = 1
+		}
+		isNegative := false
+		switch rng.IntN(12) {
+		case 0:
+			h.Schema = rng.Int32N(120) - 60
+		case 1:
+			h.Schema = -53
+		case 2:
+			if len(h.PositiveSpan) > 1 {
+				h.PositiveSpan[1].Offset -= 3
+				isNegative = h.PositiveSpan[1].Offset < 0
+			}
+		}
+		if h.SampleCountFloat == 0 && rng.IntN(3) > 0 { // the count is right
+			h.SampleCount = h.ZeroCount
+			for _, deltas := range [][]int64{h.PositiveDelta, h.NegativeDelta} {
+				count := int64(0)
+				for i := range deltas {
+					deltas[i] = max(deltas[i], -count)
+					count += deltas[i]
+					h.SampleCount += uint64(count)
+				}
+			}
+		}
+		body := delimited(t, &dto.MetricFamily{Name: "m", Type: dto.MetricType_HISTOGRAM, Metric: []dto.Metric{{Histogram: h}}})
+		theirs := theirProtobuf(body, what)
+		for range 3 { // help, type, histogram
+			if _, err := theirs.Next(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		_, _, ih, fh := theirs.Histogram()
+		var want error
+		if ih != nil {
+			want = ih.Validate()
+		} else {
+			want = fh.Validate()
+		}
+		p.ResetBody(bytes.NewReader(body), what)
+		for range 3 {
+			if _, err := p.Next(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		// They leave empty spans out first, so that some negative offsets get away.
+		if got := p.Histogram().Validate(); (got != nil) != (want != nil) && !(got != nil && isNegative) {
+			t.Fatalf("Validate of %+v = %v, want %v", h, got, want)
+		}
+		if want == nil {
+			good++
+		} else {
+			bad++
+		}
+	}
+	if good < 400 || bad < 400 {
+		t.Errorf("%d good and %d bad histograms, want many of both", good, bad)
+	}
+}

@@ -158,9 +158,11 @@ func (m *metric) checkNative() error {
 		return fmt.Errorf("negative spans of %d buckets, and %d buckets", n, negative)
 	}
 	if h.IsFloat { // the others mean nothing
-		h.PositiveDeltas, h.NegativeDeltas = h.PositiveDeltas[:0], h.NegativeDeltas[:0]
+		h.PositiveDeltas, h.NegativeDeltas, h.ZeroCount = h.PositiveDeltas[:0], h.NegativeDeltas[:0], 0
 	}
-	h.compact()
+	if validateSpans(h.PositiveSpans, positive) == nil && validateSpans(h.NegativeSpans, negative) == nil {
+		h.compact() // else it stays as it is, for Validate to refuse
+	}
 	return nil
 }
 
