@@ -38,11 +38,14 @@ type agent struct {
 	extra   []remotewrite.Destination // beside those of the configuration file
 	metrics *configMetrics
 
-	pool    *bufpool.Pool
-	dict    *labelcompress.Dict
-	keeper  *memlimit.Keeper
-	budget  memlimit.Limit
-	group   *memlimit.Cgroup // nil where there is no limit by it
+	pool   *bufpool.Pool
+	dict   *labelcompress.Dict
+	keeper *memlimit.Keeper
+	budget memoryBudget
+	group  *memlimit.Cgroup // nil where there is no limit by it
+	// tmpfsQueue says that the files of the queue are memory.
+	tmpfsQueue bool
+
 	writer  *remotewrite.Writer
 	targets *scrape.Manager
 	found   *discovery.Discovery

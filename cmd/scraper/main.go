@@ -165,6 +165,7 @@ func serve(s *Settings, log *slog.Logger, stdout io.Writer) error {
 	if queueDir(s) != "" {
 		tellOfPeers(s, log)
 	}
+	a.tellMemory()
 	log.Info("started", "version", version, "dialect", s.Dialect.String(), "why", s.DialectWhy, "listen", a.addresses())
 
 	done := make(chan error, 2)

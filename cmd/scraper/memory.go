@@ -32,53 +32,71 @@ const (
 	leastBudget = 16 << 20
 )
 
-// memoryBudget finds out how much memory may be used, says so once, and warns where more was asked for.
-func memoryBudget(log *slog.Logger, flag, variable int64, container func() (uint64, error)) (budget memlimit.Limit, contained bool) {
+// memoryBudget is how much memory may be used, and what there is to say about it.
+type memoryBudget struct {
+	memlimit.Limit
+	larger    []memlimit.Limit // limits which were asked for beside it
+	contained bool             // the container has a limit, whichever counts
+	unread    error            // why that is not known
+}
+
+// findBudget compares the limits. A variable of math.MaxInt64 is none, as the runtime has it.
+func findBudget(flag, variable int64, container func() (uint64, error)) memoryBudget {
 	if variable == math.MaxInt64 {
 		variable = 0
 	}
 	limit, err := container()
-	switch {
-	case errors.Is(err, cgroup.ErrNoLimit), errors.Is(err, cgroup.ErrNoCgroup), errors.Is(err, cgroup.ErrCgroupsNotSupported):
-		limit = 0
-	case err != nil:
-		log.Warn("the container's memory limit could not be read: set -memory.limit if there is one", "err", err)
+	if err != nil {
 		limit = 0
 	}
 	limit = min(limit, math.MaxInt64)
-	budget, larger := memlimit.Smallest(memlimit.Limit{Source: fromFlag, Bytes: flag},
+	b := memoryBudget{contained: limit > 0}
+	if !errors.Is(err, cgroup.ErrNoLimit) && !errors.Is(err, cgroup.ErrNoCgroup) && !errors.Is(err, cgroup.ErrCgroupsNotSupported) {
+		b.unread = err
+	}
+	b.Limit, b.larger = memlimit.Smallest(memlimit.Limit{Source: fromFlag, Bytes: flag},
 		memlimit.Limit{Source: fromVariable, Bytes: variable}, memlimit.Limit{Source: fromContainer, Bytes: int64(limit)})
-	for _, l := range larger {
+	return b
+}
+
+// tell logs which limit counts, and warns where more was asked for.
+func (b memoryBudget) tell(log *slog.Logger) {
+	if b.unread != nil {
+		log.Warn("the container's memory limit could not be read: set -memory.limit if there is one", "err", b.unread)
+	}
+	for _, l := range b.larger {
 		if l.Source != fromContainer {
-			log.Warn("more memory was asked for than there is", "by", l.Source, "asked_bytes", l.Bytes, "budget_bytes", budget.Bytes)
+			log.Warn("more memory was asked for than there is", "by", l.Source, "asked_bytes", l.Bytes, "budget_bytes", b.Bytes)
 		}
 	}
 	switch {
-	case budget.Bytes == 0:
+	case b.Bytes == 0:
 		log.Info("memory is not limited", "would_limit", "-memory.limit, GOMEMLIMIT or the container's limit")
-	case budget.Bytes < leastBudget:
-		log.Warn("memory budget is less than an idle agent needs", "budget_bytes", budget.Bytes, "source", budget.Source, "least_bytes", leastBudget)
+	case b.Bytes < leastBudget:
+		log.Warn("memory budget is less than an idle agent needs", "budget_bytes", b.Bytes, "source", b.Source, "least_bytes", leastBudget)
 	default:
-		log.Info("memory budget", "budget_bytes", budget.Bytes, "source", budget.Source)
+		log.Info("memory budget", "budget_bytes", b.Bytes, "source", b.Source)
 	}
-	return budget, limit > 0
 }
 
-// setMemory makes the Keeper of the agent's memory, and sets the collector up.
+// setMemory makes the Keeper of the agent's memory.
 func (a *agent) setMemory() {
-	var contained bool
-	a.budget, contained = memoryBudget(a.log, a.s.MemoryLimitBytes, debug.SetMemoryLimit(-1), cgroup.FromCgroup)
+	a.budget = findBudget(a.s.MemoryLimitBytes, debug.SetMemoryLimit(-1), cgroup.FromCgroup)
 	a.keeper = memlimit.New(memlimit.Options{
 		Logger: a.log, Budget: a.budget.Bytes,
 		// Below the budget, and so below a GOMEMLIMIT which the user has set.
 		SetSoftLimit: func(bytes int64) { debug.SetMemoryLimit(bytes) },
 	})
-	if !contained {
-		return // the group is the whole machine's, or a session's: what it counts is not ours
+	if a.budget.contained { // else the group is the whole machine's, or a session's: what it counts is not ours
+		a.group, _ = memlimit.FindCgroup() // without it the kernel's part is not counted
 	}
-	var err error
-	if a.group, err = memlimit.FindCgroup(); err != nil {
-		a.log.Info("what the kernel holds for the container is not counted", "err", err)
+}
+
+// tellMemory logs what was found out about the memory. An agent which does not start says nothing but why.
+func (a *agent) tellMemory() {
+	a.budget.tell(a.log)
+	if a.tmpfsQueue {
+		a.log.Warn("the queue's directory is in memory (tmpfs): what waits there counts towards the memory limit", "dir", queueDir(a.s))
 	}
 }
 
@@ -125,15 +143,10 @@ func (a *agent) openAccounts() {
 	if a.group != nil {
 		a.keeper.Register(memlimit.Account{Name: "kernel", Bytes: a.group.OffHeap, OffHeap: true})
 	}
-	dir := queueDir(a.s)
-	if dir == "" {
-		return
+	if dir := queueDir(a.s); dir != "" {
+		a.tmpfsQueue, _ = memlimit.OnTmpfs(dir) // a directory which cannot be looked at cannot be used, and that is told of
 	}
-	switch on, err := memlimit.OnTmpfs(dir); {
-	case err != nil:
-		a.log.Warn("it could not be told whether the queue is in memory", "err", err)
-	case on:
-		a.log.Warn("the queue's directory is in memory (tmpfs): what waits there counts towards the memory limit", "dir", dir)
+	if a.tmpfsQueue {
 		a.keeper.Register(memlimit.Account{Name: "queue on tmpfs", Bytes: func() int64 { return diskBytes(a.writer.Status()) }, OffHeap: true})
 	}
 }

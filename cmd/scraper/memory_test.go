@@ -40,10 +40,11 @@ func TestMemoryBudget(t *testing.T) {
 		{"too small", 1024, math.MaxInt64, none, memlimit.Limit{Source: fromFlag, Bytes: 1024}, false, "", "less than an idle agent needs"},
 	} {
 		var log bytes.Buffer
-		got, contained := memoryBudget(slog.New(slog.NewTextHandler(&log, nil)), c.flag, c.variable, c.container)
-		if got != c.want || contained != c.contained {
-			t.Errorf("%s: budget %v, contained %v, want %v, %v", c.name, got, contained, c.want, c.contained)
+		got := findBudget(c.flag, c.variable, c.container)
+		if got.Limit != c.want || got.contained != c.contained {
+			t.Errorf("%s: budget %v, contained %v, want %v, %v", c.name, got.Limit, got.contained, c.want, c.contained)
 		}
+		got.tell(slog.New(slog.NewTextHandler(&log, nil)))
 		warned := strings.Contains(log.String(), "level=WARN")
 		if !strings.Contains(log.String(), c.says) || warned != (c.warns != "") || !strings.Contains(log.String(), c.warns) {
 			t.Errorf("%s: log\n%swant %q and the warning %q", c.name, log.String(), c.says, c.warns)
