@@ -317,8 +317,8 @@ func TestAnswers(t *testing.T) {
 	a.terminate(t)
 }
 
-// TestDestinationsAreIsolated pushes to a receiver beside one which never answers, one which is not there, and one which
-// is slow: the good one gets everything, and on time.
+// TestDestinationsAreIsolated pushes to a receiver beside one which never answers, one which is not there, one which is
+// slow, and one which reads 1 kB/s: the good one gets everything, and on time.
 func TestDestinationsAreIsolated(t *testing.T) {
 	t.Parallel()
 	const series = 100
@@ -332,9 +332,17 @@ func TestDestinationsAreIsolated(t *testing.T) {
 		}
 		return false
 	}})
+	trickle := startSink(t, receiver.Options{Intercept: func(w http.ResponseWriter, r *http.Request) bool {
+		for part := make([]byte, 100); ; time.Sleep(100 * time.Millisecond) { // 1 kB/s
+			if _, err := io.ReadFull(r.Body, part); err != nil {
+				return true
+			}
+		}
+	}})
 	conf := scrapeConfig(t, f, time.Second, all...)
 	a := startAgent(t, "-promscrape.config="+conf,
-		"-remoteWrite.url="+blackHole(t), "-remoteWrite.url=http://"+closedAddress+"/", "-remoteWrite.url="+slow.url, "-remoteWrite.url="+good.url)
+		"-remoteWrite.url="+blackHole(t), "-remoteWrite.url=http://"+closedAddress+"/", "-remoteWrite.url="+slow.url,
+		"-remoteWrite.url="+trickle.url, "-remoteWrite.url="+good.url)
 	good.wait(t, "the first scrapes", patience, func() bool { return good.Len() >= len(all)*series })
 
 	// A sample is at most an interval and a flush interval old; as much again is for a busy machine.
@@ -359,5 +367,5 @@ func TestDestinationsAreIsolated(t *testing.T) {
 		t.Error(err)
 	}
 	a.terminate(t)
-	t.Logf("figure: beside a black hole, a closed port and a slow receiver: the newest samples at the good one were at most %v old", worst.Round(10*time.Millisecond))
+	t.Logf("figure: beside a black hole, a closed port and two slow receivers: the newest samples at the good one were at most %v old", worst.Round(10*time.Millisecond))
 }
