@@ -29,6 +29,7 @@ type Manager struct {
 	metrics  *Metrics
 	seed     maphash.Seed
 	workers  workers
+	heavy    chan struct{} // held by the heavy scrape which is being read
 	idle     chan *worker
 	decoders *decoders
 	readers  transport.Readers
@@ -78,6 +79,7 @@ func New(o Options) (*Manager, error) {
 		metrics:  o.Metrics,
 		seed:     maphash.MakeSeed(),
 		workers:  make(workers, o.Workers),
+		heavy:    make(chan struct{}, 1),
 		idle:     make(chan *worker, o.Workers),
 		decoders: newDecoders(o.Workers),
 		spool:    batch.NewSpool(o.SpoolDir, o.MaxBatchBytes),

@@ -76,6 +76,9 @@ func (m *Manager) attempt(tn *turn, out *outcome) (over bool) {
 			err = cause
 		}
 	}
+	if err == nil {
+		defer m.waitItsTurn(tn, resp)()
+	}
 	m.workers <- struct{}{}
 	held = true
 	*out = m.parseAndCommit(tn, resp, err, &held)
