@@ -95,6 +95,9 @@ func TestNegotiation(t *testing.T) {
 				if b := r.balanced(); b.Acknowledged != 80 || b.Pending != 0 {
 					t.Errorf("%v, want 80 acknowledged", b)
 				}
+				if got, want := r.Status()[0].Protocol, map[byte]string{'1': "1.0", '2': "2.0", 'v': "vm"}[then[0]]; got != want {
+					t.Errorf("the status says %s, want %s", got, want)
+				}
 				if got := p.rc.Totals(); got.Samples != 80 || got.Duplicates != 0 || got.OutOfOrder != 0 {
 					t.Errorf("the receiver got %+v, want 80 samples", got)
 				}

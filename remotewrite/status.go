@@ -15,6 +15,7 @@ type DestinationStatus struct {
 	PendingSamples int64     // in open blocks, in the queue, or on their way
 	PendingBytes   int64     // compressed, without open blocks
 	OldestPending  time.Time // when the oldest block in the queue was closed; zero if there is none
+	Protocol       string    // what new blocks are encoded in: 1.0, 2.0 or vm
 	QueueState     string    // where blocks wait: "on disk", "in memory", or why not on disk
 	DiskBytes      int64     // of the queue's files
 	MemoryBytes    int64     // of blocks in memory, which destinations may share, and of what is known about those on disk
@@ -48,6 +49,7 @@ func (w *Writer) Status() []DestinationStatus {
 			PendingSamples: s.openRows + s.queue.samples,
 			PendingBytes:   s.queue.bytes,
 			OldestPending:  s.queue.oldest,
+			Protocol:       d.talk.protocol().String(),
 			QueueState:     s.state,
 			DiskBytes:      s.disk.DiskBytes,
 			MemoryBytes:    s.memBytes,

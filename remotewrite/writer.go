@@ -1,8 +1,8 @@
 // Package remotewrite delivers committed samples to remote-write receivers: it encodes batches into blocks, compresses
 // them, queues them per destination, and sends them. It does not scrape, and it does not know where samples come from.
 //
-// A batch is encoded once for all destinations that receive the same, straight from the dictionary's bytes; blocks are
-// shared. Each destination has a queue and senders of its own, so none waits for another, and Commit waits for none. A
+// Open blocks hold rows in no protocol; when one is closed it is encoded once for each protocol which the destinations that
+// receive the same have agreed upon with their receivers (negotiate.go), and the blocks are shared. Each destination has a queue and senders of its own, so none waits for another, and Commit waits for none. A
 // batch's slot decides the lane in which it is encoded, queued and sent; a lane has one request in flight, and so the
 // samples of a series arrive in the order in which they were committed.
 //
@@ -16,7 +16,8 @@
 // it, and the last one to let go gives its buffers back. A transport may read a body after its call has returned; see
 // body.go for what that takes. When Run has returned, no buffer is out.
 //
-// Read this file first, then group.go and builder.go (from rows to blocks), destination.go, queue.go and spool.go (what
+// Read this file first, then group.go and builder.go (from rows to an open block), codec.go, encode1.go and encode2.go (from
+// there to blocks), destination.go, queue.go and spool.go (what
 // becomes of a block), sender.go, client.go and verdict.go (how it is sent), split.go (what becomes of one that is refused).
 package remotewrite
 
