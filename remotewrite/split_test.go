@@ -156,6 +156,21 @@ func TestSplit(t *testing.T) {
 	}, result{1, 19, `m{i="5", slot="0"}`, 1})
 }
 
+// TestRefusalsAreRemembered refuses a series with each scrape, and others now and then: all of them are there, once.
+func TestRefusalsAreRemembered(t *testing.T) {
+	d := &destination{}
+	for i := range 100 {
+		d.rememberLocked(Refusal{Series: "always", Status: 400, SeriesCount: 1, Samples: 1, Answer: fmt.Sprint(i)})
+		if i%2 == 0 {
+			d.rememberLocked(Refusal{Series: fmt.Sprint("m", i%50), Status: 400, SeriesCount: 1, Samples: 1})
+		}
+	}
+	all := d.refusalsLocked()
+	if len(all) != maxRefusals || all[0].Series != "always" || all[0].Samples != 100 || all[0].Answer != "99" || all[1].Series != "m48" {
+		t.Errorf("refusals %+v, want the newest first, each once", all)
+	}
+}
+
 // TestSplitKeepsOrder has series with several samples in one block, of which some are refused, and a receiver which is away
 // in between.
 func TestSplitKeepsOrder(t *testing.T) {
