@@ -90,6 +90,9 @@ func (b *bench) measure(ctx context.Context, s *scenario, a *agent.Agent) (res r
 	}
 	defer os.RemoveAll(dir)
 	fmt.Fprintf(b.out, "  %s: %.0f s, of which %.0f are measured\n", a.Name, (m.warm + m.window).Seconds(), m.window.Seconds())
+	if err := readAll(a.Path); err != nil {
+		return m.res, err
+	}
 	if err := m.prepare(ctx, dir); err != nil {
 		m.close()
 		return m.res, err
@@ -111,6 +114,20 @@ func (b *bench) measure(ctx context.Context, s *scenario, a *agent.Agent) (res r
 		}
 	}
 	return m.res, m.run(ctx)
+}
+
+// readAll reads a program, so that its pages are charged to this process' control group: else they would be charged to the
+// first agent's which meets them, and not to the next one's.
+func readAll(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("read the agent's program: %w", err)
+	}
+	defer f.Close()
+	if _, err := io.Copy(io.Discard, f); err != nil {
+		return fmt.Errorf("read the agent's program: %w", err)
+	}
+	return nil
 }
 
 // prepare makes everything but the agent.

@@ -204,7 +204,8 @@ same addresses.
 - **CPU-s/M**: CPU seconds, user and system, per million samples which the targets served; **millicores**: CPU seconds per
   1,000 seconds. **samples/s** is what arrived: each agent adds its automatic series, and some drop what others keep.
 - **anon**: resident anonymous memory (RssAnon), read ten times a second; **working set**: the control group's usage without
-  inactive file pages. Peaks are from the process' start on, when it learns what there is.
+  inactive file pages; the program's own pages are charged to nobody. Peaks are from the process' start on, when it learns
+  what there is.
 - **ours** agrees with the endpoint on a protocol, for which one push may be refused at the start, and comes to zstd as current
   vmagents do; **ours-snappy** is told to use remote write 1.0 with snappy, as Prometheus and older vmagents do.
 - **wire B/sample**: bytes which came over the connections to the endpoint, headers and TLS included.
