@@ -82,7 +82,7 @@ type Job struct {
 	// TrackTimestampsStaleness sends markers for series with timestamps of their own too.
 	TrackTimestampsStaleness bool
 	EnableCompression        bool                       // ask for gzip
-	FallbackText             bool                       // fallback_scrape_protocol: an answer of no known format is text
+	Formats                  Formats                    // scrape_protocols and what belongs to it
 	MaxScrapeBytes           int64                      // of the decompressed body; 0: the flag's value
 	SampleLimit              int                        // 0: none
 	LabelLimit               int                        // 0: none

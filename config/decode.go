@@ -44,6 +44,8 @@ type decoder struct {
 	problems []*Error
 	dropped  int // problems beyond maxProblems
 	warnings []string
+	// globalFormats is what the global section says of formats; it holds for jobs which say nothing.
+	globalFormats formats
 }
 
 // value is a node, and how to call it in errors.

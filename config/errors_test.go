@@ -69,19 +69,19 @@ global:
   scrape_intervall: 1s
   relabel_configs:
   - {target_label: a}
-  scrape_protocols: [OpenMetricsText1.0.0]
+  extra_scrape_metrics: true
   zzz: 1
 `, `
 f.yml:3: unknown key "scrape_intervall" of global, did you mean "scrape_interval"?
 f.yml:4: key "relabel_configs" of global is not supported yet
-f.yml:6: key "scrape_protocols" of global is not supported yet
+f.yml:6: key "extra_scrape_metrics" of global is not supported yet
 f.yml:7: unknown key "zzz" of global`)
 	f(`
 scrape_configs:
 - job_name: node
   kubernetes_sd_configs:
   - role: pod
-  scrape_native_histograms: true
+  convert_classic_histograms_to_nhcb: true
   scrape_offset: 5s
   jobname: x
   honour_labels: true
@@ -97,7 +97,7 @@ scrape_configs:
   - {files: [a.yml], file: x}
 `, `
 f.yml:4: key "kubernetes_sd_configs" of job "node" is not supported yet
-f.yml:6: key "scrape_native_histograms" of job "node" is not supported yet
+f.yml:6: key "convert_classic_histograms_to_nhcb" of job "node" is not supported yet
 f.yml:7: key "scrape_offset" of job "node" is not supported yet
 f.yml:8: unknown key "jobname" of job "node", did you mean "job_name"?
 f.yml:9: unknown key "honour_labels" of job "node", did you mean "honor_labels"?

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"maps"
 	"os"
 	"time"
 
@@ -15,7 +16,7 @@ const (
 // global decodes the global section, which may be absent, and fills in its defaults.
 func (d *decoder) global(g *Global, v value) {
 	var timeout value
-	d.mapping(v, "global", keys{
+	known := keys{
 		"scrape_interval":     func(v value) { g.ScrapeInterval = d.duration(v) },
 		"scrape_timeout":      func(v value) { g.ScrapeTimeout, timeout = d.duration(v), v },
 		"external_labels":     func(v value) { g.ExternalLabels = d.labels(v, d.expandExternal) },
@@ -25,7 +26,10 @@ func (d *decoder) global(g *Global, v value) {
 		"query_log_file":      func(v value) { d.warnf(v, "an agent runs no queries, this has no effect") },
 		"rule_query_offset":   func(v value) { d.duration(v) }, // an agent evaluates no rules
 		"evaluation_interval": func(v value) { d.duration(v) },
-	}, peerGlobal)
+	}
+	maps.Copy(known, d.globalFormats.keys(d))
+	d.mapping(v, "global", known, peerGlobal)
+	d.globalFormats.check(d)
 	if g.ScrapeInterval == 0 {
 		g.ScrapeInterval = defaultScrapeInterval
 	}

@@ -54,6 +54,7 @@ func (d *decoder) job(v value, g *Global) *Job {
 	}
 
 	var timeout, size, compression, noCompression, static, rules value
+	var own formats
 	known := keys{
 		"job_name":                   func(value) {},
 		"scrape_interval":            func(v value) { j.ScrapeInterval = d.duration(v) },
@@ -66,7 +67,7 @@ func (d *decoder) job(v value, g *Global) *Job {
 		"track_timestamps_staleness": func(v value) { j.TrackTimestampsStaleness = d.boolean(v) },
 		"enable_compression":         func(v value) { compression = v },
 		"disable_compression":        func(v value) { noCompression = v },
-		"fallback_scrape_protocol":   func(v value) { j.FallbackText = d.fallbackProtocol(v) },
+		"fallback_scrape_protocol":   func(v value) { own.fallback = d.fallbackProtocol(v) },
 		"sample_limit":               func(v value) { j.SampleLimit = d.limit(v) },
 		"label_limit":                func(v value) { j.LabelLimit = d.limit(v) },
 		"body_size_limit":            func(v value) { j.MaxScrapeBytes = d.bytes(v, base2); d.onlyOne(&size, v) },
@@ -79,10 +80,12 @@ func (d *decoder) job(v value, g *Global) *Job {
 	}
 	client := d.httpClient(&j.HTTP)
 	maps.Copy(known, client.keys())
+	maps.Copy(known, own.keys(d))
 	known["headers"] = client.headerList
 	d.mapping(v, where, known, peerJob)
 	client.finish()
 	j.HTTP2 = client.http2
+	j.Formats = d.formats(&own, &d.globalFormats)
 
 	if j.ScrapeInterval == 0 {
 		j.ScrapeInterval = g.ScrapeInterval
@@ -109,21 +112,6 @@ func (d *decoder) orDefault(v value, def string) string {
 		return s
 	}
 	return def
-}
-
-// fallbackProtocol decodes the format of answers whose Content-Type tells none, and reports whether one is named.
-func (d *decoder) fallbackProtocol(v value) bool {
-	switch s := d.text(v); s {
-	case "":
-		return false
-	case "PrometheusText0.0.4", "PrometheusText1.0.0":
-		return true
-	case "OpenMetricsText0.0.1", "OpenMetricsText1.0.0", "PrometheusProto":
-		d.errorf(v, "%s is not supported yet; PrometheusText0.0.4 is", s)
-	default:
-		d.errorf(v, "unknown protocol %q; PrometheusText0.0.4 is one", cut(s))
-	}
-	return false
 }
 
 func (d *decoder) scheme(v value) string {

@@ -25,25 +25,17 @@ var peerGlobal = peerKeys{
 	"metric_relabel_configs": nil,
 
 	"scrape_failure_log_file":            {`""`},
-	"scrape_protocols":                   {"[PrometheusText0.0.4]"},
-	"scrape_native_histograms":           {"false"},
-	"always_scrape_classic_histograms":   {"false"},
 	"convert_classic_histograms_to_nhcb": {"false"},
 	"extra_scrape_metrics":               {"false"},
 	"target_limit":                       {"0"},
 	"label_name_length_limit":            {"0"},
 	"label_value_length_limit":           {"0"},
 	"keep_dropped_targets":               {"0"},
-	"metric_name_validation_scheme":      {"utf8"},
-	"metric_name_escaping_scheme":        {"allow-utf-8"},
 }
 
 var peerJob = peerKeys{
 	// Prometheus
-	"scrape_protocols":                   {"[PrometheusText0.0.4]"},
-	"scrape_native_histograms":           {"false"},
 	"scrape_classic_histograms":          {"false"},
-	"always_scrape_classic_histograms":   {"false"},
 	"convert_classic_histograms_to_nhcb": {"false"},
 	"extra_scrape_metrics":               {"false"},
 	"scrape_failure_log_file":            {`""`},
@@ -53,8 +45,6 @@ var peerJob = peerKeys{
 	"keep_dropped_targets":               {"0"},
 	"native_histogram_bucket_limit":      {"0"},
 	"native_histogram_min_bucket_factor": {"0"},
-	"metric_name_validation_scheme":      {"utf8"},
-	"metric_name_escaping_scheme":        {"allow-utf-8"},
 	// vmagent
 	"series_limit":            {"0"},
 	"scrape_align_interval":   nil,

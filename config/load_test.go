@@ -86,13 +86,14 @@ func TestLoadPrometheus(t *testing.T) {
 		"testdata/prometheus.yml:25: storage: an agent does not run this section, it has no effect",
 	})
 
+	usual := Formats{Protocols: protocols()[1:], Escaping: "allow-utf-8"}
 	drop := relabel.Config{
 		SourceLabels: []string{"__name__"}, Action: "drop",
 		Regex: ptr("container_(network_tcp_usage_total|network_udp_usage_total|tasks_state)"),
 	}
 	kubelet := &Job{
 		Name: "serviceMonitor/monitoring/kubelet/0", ScrapeInterval: 15 * time.Second, ScrapeTimeout: 10 * time.Second,
-		MetricsPath: "/metrics/cadvisor", Scheme: "https", HonorLabels: true, EnableCompression: true,
+		MetricsPath: "/metrics/cadvisor", Scheme: "https", HonorLabels: true, EnableCompression: true, Formats: usual,
 		MaxScrapeBytes: 100 << 20, SampleLimit: 500000, ExternalLabels: external, Line: 29,
 		HTTP: commoncfg.HTTPClientConfig{
 			FollowRedirects: true, EnableHTTP2: true,
@@ -117,7 +118,7 @@ func TestLoadPrometheus(t *testing.T) {
 	}
 	blackbox := &Job{
 		Name: "blackbox", ScrapeInterval: time.Minute, ScrapeTimeout: 30 * time.Second,
-		MetricsPath: "/probe", Scheme: "http", HonorTimestamps: true, EnableCompression: true,
+		MetricsPath: "/probe", Scheme: "http", HonorTimestamps: true, EnableCompression: true, Formats: usual,
 		Params:         url.Values{"module": {"http_2xx"}, "token": {"s3cret", "other"}},
 		MaxScrapeBytes: 100 << 20, SampleLimit: 500000, LabelLimit: 64, ExternalLabels: external, Line: 69,
 		HTTP: commoncfg.DefaultHTTPClientConfig,
@@ -133,7 +134,7 @@ func TestLoadPrometheus(t *testing.T) {
 	}
 	node := &Job{
 		Name: "node", ScrapeInterval: 30 * time.Second, ScrapeTimeout: 10 * time.Second,
-		MetricsPath: "/metrics", Scheme: "http", HonorTimestamps: true,
+		MetricsPath: "/metrics", Formats: usual, Scheme: "http", HonorTimestamps: true,
 		MaxScrapeBytes: 16 << 20, SampleLimit: 2000, ExternalLabels: external, Line: 89,
 		Static: []*StaticGroup{{Targets: []string{"localhost:9100"}}},
 		HTTP: commoncfg.HTTPClientConfig{
@@ -184,6 +185,7 @@ func TestLoadPrometheus(t *testing.T) {
 }
 
 func TestLoadVMAgent(t *testing.T) {
+	usual := Formats{Escaping: "allow-utf-8"}
 	c := mustLoad(t, "testdata/vmagent.yml", Options{
 		Getenv: env(map[string]string{"NODE_NAME": "node-1", "PASSWORD": "s3cret"}),
 	})
@@ -198,7 +200,7 @@ func TestLoadVMAgent(t *testing.T) {
 	wantSame(t, "Jobs", c.Jobs, []*Job{
 		{
 			Name: "kubelet", ScrapeInterval: 7500 * time.Millisecond, ScrapeTimeout: 7500 * time.Millisecond,
-			MetricsPath: "/metrics", Scheme: "https", MaxScrapeBytes: 16_000_000, ExternalLabels: external, Line: 8,
+			MetricsPath: "/metrics", Formats: usual, Scheme: "https", MaxScrapeBytes: 16_000_000, ExternalLabels: external, Line: 8,
 			HTTP: commoncfg.HTTPClientConfig{
 				FollowRedirects: true, EnableHTTP2: true,
 				Authorization: &commoncfg.Authorization{Type: "Bearer", CredentialsFile: "/var/run/secrets/kubernetes.io/serviceaccount/token"},
@@ -219,7 +221,7 @@ func TestLoadVMAgent(t *testing.T) {
 		},
 		{
 			Name: "files", ScrapeInterval: 20 * time.Second, ScrapeTimeout: 20 * time.Second,
-			MetricsPath: "/metrics", Scheme: "http", HonorTimestamps: true, EnableCompression: true, ExternalLabels: external, Line: 43,
+			MetricsPath: "/metrics", Scheme: "http", HonorTimestamps: true, EnableCompression: true, Formats: usual, ExternalLabels: external, Line: 43,
 			HTTP: commoncfg.HTTPClientConfig{
 				FollowRedirects: true, EnableHTTP2: true,
 				BasicAuth: &commoncfg.BasicAuth{Username: "u", Password: "s3cret"},
@@ -336,28 +338,6 @@ func TestCompression(t *testing.T) {
 	f("disable_compression: false", true)
 	f("disable_compression: true, enable_compression: true", true)
 	f("enable_compression: false, disable_compression: false", false)
-}
-
-// TestFallbackProtocol pins which answers of unknown format a job may take for text.
-func TestFallbackProtocol(t *testing.T) {
-	f := func(value string, want bool, problem string) {
-		t.Helper()
-		c, err := Parse([]byte("scrape_configs:\n- job_name: a\n  fallback_scrape_protocol: "+value+"\n"), Options{Dialect: Prometheus})
-		if problem != "" {
-			if err == nil || !strings.Contains(err.Error(), problem) {
-				t.Errorf("fallback_scrape_protocol: %s: error %v, want %q", value, err, problem)
-			}
-			return
-		}
-		if err != nil || c.Jobs[0].FallbackText != want {
-			t.Errorf("fallback_scrape_protocol: %s = %v, error %v, want %v", value, c, err, want)
-		}
-	}
-	f("PrometheusText0.0.4", true, "")
-	f("PrometheusText1.0.0", true, "")
-	f(`""`, false, "")
-	f("OpenMetricsText1.0.0", false, "not supported yet")
-	f("text", false, "unknown protocol")
 }
 
 func TestMergeKeysAndAnchors(t *testing.T) {

@@ -5,14 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"mime"
 	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
 	"time"
 
-	"scraper/config"
 	"scraper/transport"
 )
 
@@ -24,8 +22,6 @@ const (
 	// acceptCompressed takes zstd from those who have nothing else: its windows are hundred times those of gzip, on both
 	// sides.
 	acceptCompressed = "gzip, zstd;q=0.5"
-
-	acceptText = "text/plain;version=0.0.4;q=1,*/*;q=0.1"
 )
 
 // ErrBodyTooLarge is wrapped by the error for a body beyond its limit.
@@ -34,6 +30,7 @@ var ErrBodyTooLarge = errors.New("body too large")
 // request is what one scrape asks for.
 type request struct {
 	url       string
+	accept    string
 	timeout   time.Duration
 	userAgent string
 	// compressed: the answer may be.
@@ -159,7 +156,7 @@ func newRequest(ctx context.Context, at *url.URL, rq *request) (*http.Request, e
 	if rq.compressed {
 		accepted = acceptCompressed
 	}
-	values := [...]string{acceptText, accepted, rq.userAgent, strconv.FormatFloat(rq.timeout.Seconds(), 'f', -1, 64)}
+	values := [...]string{rq.accept, accepted, rq.userAgent, strconv.FormatFloat(rq.timeout.Seconds(), 'f', -1, 64)}
 	req.Header = http.Header{
 		"Accept":                              values[0:1:1],
 		"Accept-Encoding":                     values[1:2:2],
@@ -193,26 +190,6 @@ func withoutURL(err error) error {
 func discard(resp *http.Response) {
 	_, _ = io.CopyN(io.Discard, resp.Body, maxErrorBytes)
 	_ = resp.Body.Close()
-}
-
-// checkContentType refuses answers which are known to be in a format that is not read yet, and, in Prometheus' dialect,
-// those whose format is not known, unless the job has a fallback.
-func checkContentType(resp *http.Response, d config.Dialect, fallback bool) error {
-	header := resp.Header.Get("Content-Type")
-	mt, _, err := mime.ParseMediaType(header)
-	switch {
-	case mt == "text/plain":
-		return nil
-	case mt == "application/vnd.google.protobuf", mt == "application/openmetrics-text" && d == config.Prometheus:
-		return fmt.Errorf("the target answered in a format which is not supported yet: %q", mt)
-	case d == config.VMAgent || fallback || resp.ContentLength == 0:
-		return nil
-	case header == "":
-		return errors.New("the target sent no Content-Type; fallback_scrape_protocol: PrometheusText0.0.4 would take it for text")
-	case err != nil:
-		return fmt.Errorf("the target sent a Content-Type which is none, %q; fallback_scrape_protocol: PrometheusText0.0.4 would take it for text", cut(header, 100))
-	}
-	return fmt.Errorf("the target sent Content-Type %q, which is no exposition format; fallback_scrape_protocol: PrometheusText0.0.4 would take it for text", cut(header, 100))
 }
 
 func cut(s string, n int) string {

@@ -215,9 +215,10 @@ func TestBodies(t *testing.T) {
 		f("text with a charset", answer{contentType: "text/plain; version=0.0.4; charset=utf-8", body: []byte(ok)}, "")
 		f("text without a version", answer{contentType: "text/plain", body: []byte(ok)}, "")
 		f("text in capitals", answer{contentType: "Text/Plain", body: []byte(ok)}, "")
-		f("protobuf", answer{contentType: "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited", body: []byte(ok)},
-			"not supported yet")
-		f("OpenMetrics", answer{contentType: "application/openmetrics-text; version=1.0.0", body: []byte(ok + "# EOF\n")}, in(config.Prometheus, "not supported yet"))
+		f("text for protobuf", answer{contentType: "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited", body: []byte(ok)},
+			"metric family 1: ")
+		f("OpenMetrics", answer{contentType: "application/openmetrics-text; version=1.0.0", body: []byte(ok + "# EOF\n")}, "")
+		f("OpenMetrics without an end", answer{contentType: "application/openmetrics-text; version=1.0.0", body: []byte(ok)}, in(config.Prometheus, "# EOF"))
 		f("HTML", answer{contentType: "text/html", body: []byte(ok)}, in(config.Prometheus, `Content-Type "text/html"`))
 		f("no type", answer{body: []byte(ok)}, in(config.Prometheus, "no Content-Type"))
 		f("a bad type", answer{contentType: ";;;", body: []byte(ok)}, in(config.Prometheus, "Content-Type"))

@@ -90,10 +90,14 @@ func (r *reading) unfit(err error) {
 	}
 	in.last[hash] = ts
 	in.bytes += len(in.wire)
+	kind, x := batch.KindSample, batch.Extra{Labels: in.wire}
+	if r.special && r.extra.isHistogram {
+		kind, x.Payload = batch.KindHistogram, r.extra.histogram(r.p)
+	}
 	if timed {
-		r.b.AppendExtraTimed(batch.KindSample, 0, r.p.Value(), ts, batch.Extra{Labels: in.wire})
+		r.b.AppendExtraTimed(kind, 0, r.p.Value(), ts, x)
 	} else {
-		r.b.AppendExtra(batch.KindSample, 0, r.p.Value(), batch.Extra{Labels: in.wire})
+		r.b.AppendExtra(kind, 0, r.p.Value(), x)
 	}
 	r.Committed++
 	r.Inline++

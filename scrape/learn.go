@@ -46,8 +46,10 @@ type learner struct {
 	honor     bool // honor_labels
 	vm        bool // vmagent's dialect
 	skipBad   bool
-	limit     int // label_limit
-	typ       streamparse.Type
+	// legacyNames refuses names which only UTF-8 allows.
+	legacyNames bool
+	limit       int // label_limit
+	typ         streamparse.Type
 
 	views []streamparse.Label
 	moved []relabel.Label // scratch of merge
@@ -267,6 +269,9 @@ func (l *learner) check() error {
 		return errNoName
 	}
 	for _, x := range l.ls.L {
+		if l.legacyNames && !(isLegacyName(x.Name, false) && (x.Name != nameLabel || isLegacyName(x.Value, true))) {
+			return fmt.Errorf("invalid metric name or label names: %s=%q; metric_name_validation_scheme: utf8 would take it", cut(x.Name, 100), cut(x.Value, 100))
+		}
 		if x.Name == "" || !utf8.ValidString(x.Name) {
 			return fmt.Errorf("invalid label name %q", x.Name)
 		}

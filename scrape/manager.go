@@ -170,7 +170,7 @@ func (m *Manager) newStates(cfg *config.Config) ([]*jobState, error) {
 }
 
 func (m *Manager) newState(c *config.Job) (*jobState, error) {
-	st := &jobState{cfg: c}
+	st := &jobState{cfg: c, accept: acceptOf(c.Formats)}
 	if j := m.job(c.Name); j != nil {
 		old := j.state
 		diff := old.cfg.Diff(c)

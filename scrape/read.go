@@ -53,6 +53,9 @@ type reading struct {
 	missedHash uint64
 	over       bool // beyond a limit: the rest is only counted
 	inline     inline
+	// special says that the current entry is more than a float sample: a histogram, or a sample with exemplars.
+	special bool
+	extra   extraScratch
 }
 
 // specialFlags is the mask of flags for which a known sample is more than a value to append.
@@ -96,7 +99,8 @@ func (r *reading) expected() error {
 		}
 		i := tab.next
 		_, timed := p.Timestamp()
-		if e.meta&specialFlags == 0 && tab.seen == nil && !(timed && r.honorTime) && !r.over && !tab.isMetVia(i) {
+		r.special = len(p.Exemplars()) > 0
+		if e.meta&specialFlags == 0 && !r.special && tab.seen == nil && !(timed && r.honorTime) && !r.over && !tab.isMetVia(i) {
 			r.Scraped++
 			tab.met(i)
 			if r.afterRelabeling() > r.sampleLimit {
@@ -107,6 +111,7 @@ func (r *reading) expected() error {
 			r.Committed++
 			continue
 		}
+		r.extra.isHistogram = false
 		if e.meta&entryMultiline != 0 {
 			p.SkipLines(bytes.Count(text, []byte{'\n'}))
 		}
@@ -141,6 +146,7 @@ func (r *reading) guessed() (taken bool, err error) {
 	if !p.Take(n) {
 		return false, nil
 	}
+	r.special, r.extra.isHistogram = len(p.Exemplars()) > 0, false
 	return true, r.known(i, hash, tab.entries.At(i).meta, again)
 }
 
@@ -170,7 +176,9 @@ func (r *reading) parsed() (done bool, err error) {
 		if r.families != nil && !r.over {
 			r.families.line(kind, p, r.family, r.b)
 		}
-	case streamparse.KindSample:
+	case streamparse.KindSample, streamparse.KindHistogram:
+		r.extra.isHistogram = kind == streamparse.KindHistogram
+		r.special = r.extra.isHistogram || len(p.Exemplars()) > 0
 		series := p.Series()
 		if r.missed > 0 && len(series) == r.missed && p.Line() == line+1 { // looked up a moment ago, and no line was skipped
 			err = r.unknown(series, r.missedHash)
@@ -253,7 +261,7 @@ func (r *reading) unknown(series []byte, hash uint64) error {
 		return &LimitError{What: "series length", Limit: maxSeriesBytes, Got: int64(len(series))}
 	}
 	meta := uint32(len(series)) << lengthShift
-	if bytes.IndexByte(series, '\n') >= 0 {
+	if r.p.Newlines() > 0 {
 		meta |= entryMultiline
 	}
 	kept, err := r.learn.labels(r.p)
@@ -345,7 +353,11 @@ func (r *reading) append(i uint32, met bool) error {
 			}
 			tab.changesTime(i, false)
 		}
-		r.b.Append(set, r.p.Value())
+		if r.special {
+			r.appendSpecial(set)
+		} else {
+			r.b.Append(set, r.p.Value())
+		}
 		r.Committed++
 		if tab.lasts != nil {
 			tab.lasts[set] = r.b.TimestampMillis
@@ -369,15 +381,15 @@ func (r *reading) append(i uint32, met bool) error {
 		last = max(last, tab.sentMillis)
 	}
 	tab.changesTime(i, true)
-	if ts > r.now.Add(maxAhead).UnixMilli() {
-		r.OutOfBounds++
-		return nil
-	}
 	if met {
 		last = max(last, r.lastInBody(set))
 		if i >= tab.base {
 			tab.sets.SetLast(set, last)
 		}
+	}
+	if ts > r.now.Add(maxAhead).UnixMilli() {
+		r.OutOfBounds++
+		return nil
 	}
 	if ts <= last {
 		r.OutOfOrder++
@@ -386,7 +398,11 @@ func (r *reading) append(i uint32, met bool) error {
 	if tab.lasts != nil {
 		tab.lasts[set] = ts
 	}
-	r.b.AppendTimed(set, r.p.Value(), ts)
+	if r.special {
+		r.appendSpecialTimed(set, ts)
+	} else {
+		r.b.AppendTimed(set, r.p.Value(), ts)
+	}
 	r.Committed++
 	return nil
 }

@@ -95,7 +95,7 @@ func (m *Manager) parseAndCommit(tn *turn, resp *http.Response, err error, held 
 	t.table.begin()
 	t.families.begin(m.opts.Dict, b.TimestampMillis)
 	if err == nil {
-		out.counts, out.bodyBytes, err = m.readBody(ctx, t, st, rq, resp, w, start, held)
+		out.counts, out.bodyBytes, err = m.readBody(tn, resp, w, held)
 		if cause := context.Cause(ctx); err != nil && cause != nil {
 			err = cause
 		}
@@ -179,9 +179,9 @@ func (m *Manager) report(st *jobState, out *outcome, start time.Time, timeout ti
 }
 
 // readBody parses the body through the target's table into the worker's batch.
-func (m *Manager) readBody(ctx context.Context, t *target, st *jobState, rq *request, resp *http.Response, w *worker,
-	start time.Time, held *bool) (counts, int64, error) {
-	var body io.Reader = &yieldingReader{ctx: ctx, r: resp.Body, w: m.workers, held: held}
+func (m *Manager) readBody(tn *turn, resp *http.Response, w *worker, held *bool) (counts, int64, error) {
+	t, job := tn.t, tn.st.cfg
+	var body io.Reader = &yieldingReader{ctx: tn.life, r: resp.Body, w: m.workers, held: held}
 	if encoding := resp.Header.Get("Content-Encoding"); encoding != "" && encoding != "identity" {
 		z, err := m.decoder(encoding, body)
 		if err != nil {
@@ -190,15 +190,16 @@ func (m *Manager) readBody(ctx context.Context, t *target, st *jobState, rq *req
 		defer m.decoders.put(z)
 		body = z
 	}
-	w.parser.Reset(&limitedReader{r: body, max: rq.maxBytes, strict: m.opts.Dialect == config.Prometheus})
-	job := st.cfg
+	limited := &limitedReader{r: body, max: tn.asking.rq.maxBytes, strict: m.opts.Dialect == config.Prometheus}
+	w.parser.ResetBody(limited, tn.body)
 	vm := m.opts.Dialect == config.VMAgent
 	l := &w.learn
 	l.target, l.external, l.automatic = t.spec.labels, job.ExternalLabels, t.auto.sets
 	l.rules, l.honor, l.limit = job.MetricRelabel, job.HonorLabels, job.LabelLimit
 	l.vm, l.skipBad, l.typ = vm, vm, streamparse.TypeUntyped
+	l.legacyNames = job.Formats.LegacyNames
 	r := reading{
-		p: w.parser, tab: t.table, b: w.batch, learn: l, honorTime: job.HonorTimestamps, sampleLimit: noLimit, now: start,
+		p: w.parser, tab: t.table, b: w.batch, learn: l, honorTime: job.HonorTimestamps, sampleLimit: noLimit, now: tn.start,
 	}
 	if m.opts.Metadata {
 		r.families, r.family = &t.families, &w.family

@@ -18,6 +18,7 @@ import (
 type jobState struct {
 	cfg    *config.Job
 	client *jobClient
+	accept string // the header
 	// sampleRules and external count the changes of what becomes of samples' labels: a target which learnt its series
 	// under another number has to compare them anew.
 	sampleRules int

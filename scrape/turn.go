@@ -3,6 +3,8 @@ package scrape
 import (
 	"errors"
 	"time"
+
+	"scraper/streamparse"
 )
 
 // turn is one scrape of a target, from its due time to its end. It has a goroutine while it gets on, and none while the
@@ -14,6 +16,7 @@ type turn struct {
 	interval, timeout time.Duration
 	due, start        time.Time
 	asking            fetching
+	body              streamparse.Body // how the answer is read
 }
 
 // newTurn returns the turn of t which is due at the given time. It has to end before the next one is due, however late it
@@ -35,7 +38,7 @@ func (m *Manager) begin(tn *turn) {
 		m.metrics.late.Inc()
 	}
 	tn.asking = fetching{c: tn.st.client, client: tn.st.client.full, socket: tn.t.spec.socket, rq: request{
-		url: tn.t.spec.url, timeout: tn.timeout, userAgent: m.opts.UserAgent, compressed: tn.st.cfg.EnableCompression,
+		url: tn.t.spec.url, accept: tn.st.accept, timeout: tn.timeout, userAgent: m.opts.UserAgent, compressed: tn.st.cfg.EnableCompression,
 		maxBytes: m.maxBytes(tn.st.cfg),
 	}}
 	m.advance(tn)
@@ -70,7 +73,7 @@ func (m *Manager) attempt(tn *turn, out *outcome) (over bool) {
 		return false
 	case err == nil:
 		defer func() { _ = resp.Body.Close() }()
-		err = checkContentType(resp, m.opts.Dialect, tn.st.cfg.FallbackText)
+		tn.body, err = bodyOf(resp, tn.st.cfg.Formats)
 	default:
 		if cause := tn.life.Err(); cause != nil {
 			err = cause

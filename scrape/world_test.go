@@ -275,6 +275,7 @@ type recorder struct {
 	samples []sample
 	// families are rows of metadata as text, each with the name of the sample which follows.
 	families []string
+	special  []string // histograms and exemplars as text
 	commits  int
 	// before is called with each batch, if set.
 	before func(*batch.Batch)
@@ -330,6 +331,10 @@ func (r *recorder) Commit(b *batch.Batch) (d batch.Dropped) {
 			all = append(all, l)
 		}
 		s.name, s.full = metric+braces(short), metric+braces(all)
+		if c.Kind != batch.KindSample {
+			r.special = append(r.special, describe(c, s.name))
+			continue
+		}
 		if family != "" {
 			r.families = append(r.families, family+" before "+metric)
 			family = ""
@@ -362,6 +367,26 @@ func (r *recorder) takeFamilies() []string {
 	f := r.families
 	r.families = nil
 	return f
+}
+
+// takeSpecial returns the histograms and exemplars since the last call.
+func (r *recorder) takeSpecial() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s := r.special
+	r.special = nil
+	return s
+}
+
+// labelsText writes labels in the form of a batch.
+func labelsText(wire []byte) string {
+	var all []string
+	for len(wire) > 0 {
+		var name, value []byte
+		name, value, wire = labelcompress.SplitLabel(wire)
+		all = append(all, fmt.Sprintf("%s=%q", name, value))
+	}
+	return braces(all)
 }
 
 // own returns samples as text, sorted, without those of automatic series.

@@ -1,0 +1,169 @@
+package scrape
+
+import (
+	"bytes"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/common/expfmt"
+
+	"scraper/batch"
+	"scraper/config"
+)
+
+// TestAccept pins the header, which exporters choose by.
+func TestAccept(t *testing.T) {
+	const (
+		proto = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited"
+		om1   = "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8"
+		text1 = "text/plain;version=1.0.0;escaping=allow-utf-8"
+	)
+	f := func(d config.Dialect, keys, want string) {
+		t.Helper()
+		w := &world{t: t, dialect: d}
+		if got := acceptOf(w.parse("scrape_configs: [{job_name: j, " + keys + "}]").Jobs[0].Formats); got != want {
+			t.Errorf("{%s}:\n got %s\nwant %s", keys, got, want)
+		}
+	}
+	f(config.VMAgent, "", "text/plain;version=0.0.4;q=1,*/*;q=0.1")
+	f(config.Prometheus, "", om1+";q=0.6,application/openmetrics-text;version=0.0.1;q=0.5,"+text1+";q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2")
+	f(config.Prometheus, "scrape_native_histograms: true",
+		proto+";q=0.6,"+om1+";q=0.5,application/openmetrics-text;version=0.0.1;q=0.4,"+text1+";q=0.3,text/plain;version=0.0.4;q=0.2,*/*;q=0.1")
+	f(config.VMAgent, "scrape_protocols: [PrometheusText0.0.4]", "text/plain;version=0.0.4;q=0.6,*/*;q=0.5")
+	f(config.Prometheus, "scrape_protocols: [OpenMetricsText1.0.0], metric_name_validation_scheme: legacy",
+		"application/openmetrics-text;version=1.0.0;escaping=underscores;q=0.6,*/*;q=0.5")
+}
+
+// instrumented is a target of Prometheus' client library, which answers in what it is asked for.
+func (w *world) instrumented(addr string) (asked func() string) {
+	reg := prometheus.NewRegistry()
+	counter := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "requests_total", Help: "Requests."}, []string{"code"})
+	classic := prometheus.NewHistogram(prometheus.HistogramOpts{Name: "size_bytes", Help: "Sizes.", Buckets: []float64{1, 2.5}})
+	native := prometheus.NewHistogram(prometheus.HistogramOpts{
+		Name: "latency_seconds", Help: "Latency.", Buckets: []float64{1}, NativeHistogramBucketFactor: 1.1,
+	})
+	reg.MustRegister(counter, classic, native)
+	counter.WithLabelValues("200").(prometheus.ExemplarAdder).AddWithExemplar(3, prometheus.Labels{"trace_id": "abc"})
+	classic.Observe(2)
+	native.(prometheus.ExemplarObserver).ObserveWithExemplar(0.5, prometheus.Labels{"trace_id": "def"})
+	accept := ""
+	w.serve(addr, http.HandlerFunc(func(rw http.ResponseWriter, rq *http.Request) {
+		accept = rq.Header.Get("Accept")
+		families, err := reg.Gather()
+		if err != nil {
+			w.t.Error(err)
+		}
+		format := expfmt.NegotiateIncludingOpenMetrics(rq.Header)
+		var b bytes.Buffer
+		enc := expfmt.NewEncoder(&b, format)
+		for _, f := range families {
+			if err := enc.Encode(f); err != nil {
+				w.t.Error(err)
+			}
+		}
+		if c, ok := enc.(expfmt.Closer); ok {
+			_ = c.Close()
+		}
+		rw.Header().Set("Content-Type", string(format))
+		_, _ = rw.Write(b.Bytes())
+	}))
+	return func() string { return accept }
+}
+
+// TestFormats scrapes one target in each format, twice, and once more in the next one: the series are the same, so none is
+// ended but those that a format does not have.
+func TestFormats(t *testing.T) {
+	bubble(t, Options{Dialect: config.Prometheus, Metadata: true}, func(w *world) {
+		w.instrumented("a:80")
+		floats := []string{
+			`latency_seconds_bucket{le="+Inf"} 1`, `latency_seconds_bucket{le="1.0"} 1`, "latency_seconds_count 1", "latency_seconds_sum 0.5",
+			`requests_total{code="200"} 3`,
+			`size_bytes_bucket{le="+Inf"} 1`, `size_bytes_bucket{le="1.0"} 0`, `size_bytes_bucket{le="2.5"} 1`, "size_bytes_count 1", "size_bytes_sum 2",
+		}
+		for _, c := range []struct {
+			keys      string
+			exemplars int
+			created   bool
+		}{
+			{"scrape_protocols: [PrometheusText0.0.4]", 0, false},
+			{"scrape_protocols: [PrometheusText1.0.0]", 0, false},
+			{"scrape_protocols: [OpenMetricsText1.0.0]", 2, false},
+			{"scrape_protocols: [OpenMetricsText0.0.1]", 2, false},
+			{"scrape_protocols: [PrometheusProto]", 2, false},
+		} {
+			w.apply(oneJob(c.keys))
+			for round := range 2 {
+				w.sink.takeSpecial()
+				got := w.scrapeNow()
+				if err := w.only().LastError; err != "" {
+					t.Fatalf("%s: %s", c.keys, err)
+				}
+				wantSamples(t, fmt.Sprint(c.keys, ", round ", round), got, slices.Clone(floats)...)
+				special := w.sink.takeSpecial()
+				if len(special) != c.exemplars {
+					t.Errorf("%s, round %d: exemplars are %q, want %d", c.keys, round, special, c.exemplars)
+				} else if c.exemplars > 0 && !slices.ContainsFunc(special, func(s string) bool {
+					return strings.HasPrefix(s, `requests_total{code="200"} exemplar {trace_id="abc"} 3 @`)
+				}) {
+					t.Errorf("%s: the exemplars are %q", c.keys, special)
+				}
+			}
+			if all := w.metadata(); len(all) != 3 || all[0].Help != "Latency." || all[0].Type != "histogram" {
+				t.Errorf("%s: metadata %+v", c.keys, all)
+			}
+		}
+		// Native histograms instead of the classic ones, where there are any.
+		w.apply(oneJob("scrape_native_histograms: true"))
+		for round := range 2 {
+			w.sink.takeSpecial()
+			got := w.scrapeNow()
+			want := slices.Clone(floats[4:])
+			if round == 0 {
+				for _, s := range floats[:4] {
+					want = append(want, s[:strings.LastIndexByte(s, ' ')]+" stale")
+				}
+			}
+			wantSamples(t, fmt.Sprint("native, round ", round), got, want...)
+			special := w.sink.takeSpecial()
+			if n := len(special); n != 3 || !slices.ContainsFunc(special, func(s string) bool { return strings.HasPrefix(s, "latency_seconds histogram ") }) {
+				t.Errorf("native, round %d: %q, want a histogram and two exemplars", round, special)
+			}
+		}
+		w.apply(oneJob("scrape_native_histograms: true", "always_scrape_classic_histograms: true"))
+		wantSamples(t, "both", w.scrapeNow(), slices.Clone(floats)...)
+		checkBooks(w)
+	})
+}
+
+// TestLegacyNames pins what metric_name_validation_scheme refuses.
+func TestLegacyNames(t *testing.T) {
+	f := func(line, scheme string, ok bool) {
+		bubble(t, Options{Dialect: config.Prometheus}, func(w *world) {
+			w.export("a:80", line+"\n")
+			w.apply(oneJob("metric_name_validation_scheme: " + scheme))
+			if up := value(w.scrapeNow(), "up"); (up == 1) != ok {
+				t.Errorf("%s with %s: up = %v, error %q", line, scheme, up, w.only().LastError)
+			}
+		})
+	}
+	f(`{"a.b",c="d"} 1`, "utf8", true)
+	f(`{"a.b",c="d"} 1`, "legacy", false)
+	f(`{"ab","c.d"="e"} 1`, "utf8", true)
+	f(`{"ab","c.d"="e"} 1`, "legacy", false)
+	f(`a:b{c="d.e"} 1`, "legacy", true)
+}
+
+// describe writes a row which is no float sample.
+func describe(c *batch.Cursor, series string) string {
+	switch c.Kind {
+	case batch.KindExemplar:
+		return fmt.Sprintf("%s exemplar %s %v @%d", series, labelsText(c.Payload), c.Value, c.TimestampMillis)
+	case batch.KindHistogram:
+		return fmt.Sprintf("%s histogram of %d bytes @%d", series, len(c.Payload), c.TimestampMillis)
+	}
+	return fmt.Sprint(series, " of kind ", c.Kind)
+}
