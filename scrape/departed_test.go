@@ -86,3 +86,22 @@ func TestDeparturesAreBounded(t *testing.T) {
 		t.Errorf("%d departures are remembered after forget; the table's bytes were %d before", n, before)
 	}
 }
+
+// TestOutOfBoundsAfterAnotherSample pins that a sample too far in the future, which is dropped, does not make the table forget
+// when the series' sample before it in the same body was sent.
+func TestOutOfBoundsAfterAnotherSample(t *testing.T) {
+	for _, first := range []string{"", "a 1\n", "a 1 5000\n"} {
+		r := newRig(t)
+		if _, _, err := r.scrape(first + "b 1\n"); err != nil {
+			t.Fatal(err)
+		}
+		rows, c, err := r.scrape(fmt.Sprintf("a 2\na 3 %d\nb 1\n", r.clock+10*maxAhead.Milliseconds()))
+		if err != nil || len(rows) != 2 || c.OutOfBounds != 1 {
+			t.Errorf("after %q: %q, %+v, error %v", first, rows, c, err)
+		}
+		rows, c, err = r.scrape(fmt.Sprintf("a 4 %d\nb 1\n", r.clock-500))
+		if err != nil || len(rows) != 1 || c.OutOfOrder != 1 {
+			t.Errorf("after %q: a sample older than the last one: %q, %+v, error %v", first, rows, c, err)
+		}
+	}
+}
