@@ -3,8 +3,8 @@
 //
 // An idle connection has no goroutine and no buffer; net/http's has two of each. A request is served by its caller's
 // goroutine alone, and takes a buffer for reading only once the first byte of the answer has come: targets which never
-// answer cost little more than their sockets, and with Parking not even the goroutine. What idle TLS connections hold inside crypto/tls is bounded. All idle
-// connections can be closed on demand; TLS sessions are resumed afterwards.
+// answer cost little more than their sockets, and with Parking not even the goroutine. What idle TLS connections hold
+// inside crypto/tls is bounded. All idle connections can be closed on demand; TLS sessions are resumed afterwards.
 //
 // It sends GET and HEAD without a body, and hands out the answer as it came: it follows no redirect, decompresses
 // nothing, knows no proxy, no cookie, no HTTP/2 and no httptrace. ForConfig puts the credentials of a job on top.
