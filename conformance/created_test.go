@@ -75,7 +75,7 @@ func randomCreated(rng *rand.Rand) []byte {
 func TestOpenMetricsCreated(t *testing.T) {
 	rng := rand.New(rand.NewPCG(41, 42))
 	what := streamparse.Body{Format: streamparse.FormatOpenMetrics, StartTimestamps: true}
-	for range 300 {
+	for range 100 {
 		body := randomCreated(rng)
 		theirs := textparse.NewOpenMetricsParser(append([]byte(nil), body...), labels.NewSymbolTable(), textparse.WithOMParserSTSeriesSkipped())
 		checkEvents(t, "created", what, body, theirs, rng)
