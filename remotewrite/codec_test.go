@@ -36,7 +36,7 @@ func mixedBlock(t testing.TB, tg *target, account *atomic.Int64, seed uint64, n 
 		case 0:
 			r.startMillis = 1 + rnd.Int64N(2000)
 		case 1:
-			r.kind, r.value, r.payload = batch.KindHistogram, 0, []byte{1<<3 | 0, 5, 3<<3 | 1, 0, 0, 0, 0, 0, 0, 0xf0, 0x3f}
+			r.kind, r.value, r.payload = batch.KindHistogram, 0, []byte{1 << 3, 5, 3<<3 | 1, 0, 0, 0, 0, 0, 0, 0xf0, 0x3f}
 		}
 		ok := b.append(tg.dict, &r, 64<<20)
 		if rnd.IntN(3) == 0 {

@@ -28,7 +28,8 @@ func (c *codec) unpack(blk *block) (*bufpool.Buf, error) {
 		packed.B = append(packed.B, p...)
 	}
 	raw := c.pool.Get(blk.rawBytes)
-	n, err := blk.rawBytes, error(nil)
+	var n int
+	var err error
 	if blk.protocol == ProtocolVM {
 		n, err = unzstd(raw, packed.B, blk.rawBytes)
 	} else if n, err = s2.DecodedLen(packed.B); err == nil && n == blk.rawBytes {
