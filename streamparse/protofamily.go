@@ -146,6 +146,9 @@ func (p *Parser) parseField(b []byte) error {
 			pb.nameEnd = len(pb.key)
 		}
 	case 2:
+		if pb.started && !utf8.Valid(content) {
+			return errors.New("help text is not valid UTF-8")
+		}
 		if !pb.started {
 			pb.help = append(pb.help[:0], content...)
 		}
