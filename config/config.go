@@ -120,6 +120,8 @@ type RemoteWrite struct {
 	Relabel *relabel.Rules // write_relabel_configs; nil when there are none
 	HTTP    commoncfg.HTTPClientConfig
 	Queue   QueueConfig
+	// SendExemplars and SendHistograms: send_exemplars and send_native_histograms.
+	SendExemplars, SendHistograms bool
 	// NoMetadata: metadata_config says that TYPE, HELP and UNIT are not to be sent.
 	NoMetadata bool
 	// Protocol is the version of remote write that protobuf_message names: 1.0, 2.0, or empty when it is not given.

@@ -65,7 +65,8 @@ func (f *FileSD) Equal(o *FileSD) bool {
 // value; files which are named are not read.
 func (r *RemoteWrite) Equal(o *RemoteWrite) bool {
 	return r.URL == o.URL && r.Name == o.Name && maps.Equal(r.Headers, o.Headers) && r.Timeout == o.Timeout &&
-		r.Relabel.Equal(o.Relabel) && sameHTTP(r.HTTP, o.HTTP) && r.Protocol == o.Protocol && r.NoMetadata == o.NoMetadata && reflect.DeepEqual(r.Queue, o.Queue)
+		r.Relabel.Equal(o.Relabel) && sameHTTP(r.HTTP, o.HTTP) && r.Protocol == o.Protocol && r.NoMetadata == o.NoMetadata &&
+		r.SendExemplars == o.SendExemplars && r.SendHistograms == o.SendHistograms && reflect.DeepEqual(r.Queue, o.Queue)
 }
 
 func sameHTTP(a, b commoncfg.HTTPClientConfig) bool {

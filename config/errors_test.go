@@ -112,13 +112,13 @@ f.yml:19: unknown key "file" of file_sd_configs[0] of job "node", did you mean "
 	f(`
 remote_write:
 - url: http://h/w
-  send_exemplars: true
+  round_robin_dns: true
   sigv4: {}
   queue_configs: {}
   queue_config: {max_shard: 1}
   metadata_config: {sent: true}
 `, `
-f.yml:4: key "send_exemplars" of remote_write[0] is not supported yet
+f.yml:4: key "round_robin_dns" of remote_write[0] is not supported yet
 f.yml:5: key "sigv4" of remote_write[0] is not supported yet
 f.yml:6: unknown key "queue_configs" of remote_write[0], did you mean "queue_config"?
 f.yml:7: unknown key "max_shard" of queue_config of remote_write[0], did you mean "max_shards"?

@@ -114,8 +114,6 @@ var peerTLS = peerKeys{"ca_ref": nil, "cert_ref": nil, "key_ref": nil}
 var peerOAuth2 = peerKeys{"client_secret_ref": nil, "client_certificate_key_ref": nil, "headers": nil}
 
 var peerRemoteWrite = peerKeys{
-	"send_exemplars":         {"false"},
-	"send_native_histograms": {"false"},
 	"round_robin_dns":        {"false"},
 	"failed_request_logging": {"false"},
 	"sigv4":                  nil,

@@ -40,14 +40,16 @@ func (d *decoder) remoteWrite(v value) *RemoteWrite {
 	}
 	var url value
 	known := keys{
-		"url":                   func(v value) { url, r.URL = v, d.text(v); d.httpURL(v, "http", "https") },
-		"name":                  func(v value) { r.Name = d.text(v) },
-		"remote_timeout":        func(v value) { r.Timeout = d.duration(v) },
-		"headers":               func(v value) { r.Headers = d.remoteHeaders(v) },
-		"write_relabel_configs": func(v value) { r.Relabel = d.relabelConfigs(v) },
-		"queue_config":          func(v value) { r.Queue = d.queueConfig(v) },
-		"metadata_config":       func(v value) { r.NoMetadata = !d.metadataConfig(v) },
-		"protobuf_message":      func(v value) { r.Protocol = d.protobufMessage(v) },
+		"url":                    func(v value) { url, r.URL = v, d.text(v); d.httpURL(v, "http", "https") },
+		"name":                   func(v value) { r.Name = d.text(v) },
+		"remote_timeout":         func(v value) { r.Timeout = d.duration(v) },
+		"headers":                func(v value) { r.Headers = d.remoteHeaders(v) },
+		"write_relabel_configs":  func(v value) { r.Relabel = d.relabelConfigs(v) },
+		"queue_config":           func(v value) { r.Queue = d.queueConfig(v) },
+		"send_exemplars":         func(v value) { r.SendExemplars = d.boolean(v) },
+		"send_native_histograms": func(v value) { r.SendHistograms = d.boolean(v) },
+		"metadata_config":        func(v value) { r.NoMetadata = !d.metadataConfig(v) },
+		"protobuf_message":       func(v value) { r.Protocol = d.protobufMessage(v) },
 	}
 	client := d.httpClient(&r.HTTP)
 	maps.Copy(known, client.keys())

@@ -28,10 +28,29 @@ type groupKey struct {
 	maxRows       int
 	maxBlockBytes int
 	noMetadata    bool
+	noExemplars   bool
+	noHistograms  bool
 }
 
 func keyOf(d Destination) groupKey {
-	return groupKey{flush: d.FlushInterval, maxRows: d.MaxRowsPerBlock, maxBlockBytes: d.MaxBlockBytes, noMetadata: d.NoMetadata}
+	return groupKey{
+		flush: d.FlushInterval, maxRows: d.MaxRowsPerBlock, maxBlockBytes: d.MaxBlockBytes,
+		noMetadata: d.NoMetadata, noExemplars: d.NoExemplars, noHistograms: d.NoHistograms,
+	}
+}
+
+// unwanted reports whether rows of a kind are not sent.
+func (k *groupKey) unwanted(kind batch.Kind) bool {
+	switch kind {
+	case batch.KindMetadata:
+		return k.noMetadata
+	case batch.KindExemplar:
+		return k.noExemplars
+	case batch.KindHistogram:
+		return k.noHistograms
+	default:
+		return false
+	}
 }
 
 // lane is one slot of a group: its open block. What has the same slot goes through the same lane, in the order in which
@@ -77,10 +96,11 @@ func (g *group) commit(b *batch.Batch, slot int, now time.Time) (lost batch.Drop
 	rows, read := 0, 0 // samples and histograms, and all
 	c := b.Cursor()
 	for ; c.Next(); read++ {
+		if g.key.unwanted(c.Kind) {
+			continue
+		}
 		if c.Kind == batch.KindMetadata {
-			if !g.key.noMetadata {
-				lost.QueueFull += g.commitMetadata(l, c.Metadata(), now)
-			}
+			lost.QueueFull += g.commitMetadata(l, c.Metadata(), now)
 			continue
 		}
 		counts := btoi(c.Kind != batch.KindExemplar)

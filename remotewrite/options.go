@@ -113,8 +113,9 @@ type Destination struct {
 	MaxDiskBytes    int64
 	MaxBlockAge     time.Duration
 
-	// NoMetadata keeps TYPE, HELP and UNIT from being sent.
-	NoMetadata bool
+	// NoMetadata keeps TYPE, HELP and UNIT from being sent, NoExemplars exemplars, and NoHistograms native histograms,
+	// which then are no samples of this destination's.
+	NoMetadata, NoExemplars, NoHistograms bool
 
 	// DisableDiskQueue keeps this destination's blocks in memory alone. It takes effect for a destination which is new.
 	DisableDiskQueue bool
@@ -163,6 +164,8 @@ func FromConfig(rw *config.RemoteWrite) Destination {
 		Relabel:         rw.Relabel,
 		Protocol:        protocol,
 		NoMetadata:      rw.NoMetadata,
+		NoExemplars:     !rw.SendExemplars,
+		NoHistograms:    !rw.SendHistograms,
 		FlushInterval:   rw.Queue.BatchSendDeadline,
 		MaxRowsPerBlock: rw.Queue.MaxSamplesPerSend,
 	}

@@ -179,6 +179,11 @@ func (r *reading) parsed() (done bool, err error) {
 	case streamparse.KindSample, streamparse.KindHistogram:
 		r.extra.isHistogram = kind == streamparse.KindHistogram
 		r.special = r.extra.isHistogram || len(p.Exemplars()) > 0
+		if r.extra.isHistogram {
+			if err := p.Histogram().Validate(); err != nil {
+				return false, r.at(err)
+			}
+		}
 		series := p.Series()
 		if r.missed > 0 && len(series) == r.missed && p.Line() == line+1 { // looked up a moment ago, and no line was skipped
 			err = r.unknown(series, r.missedHash)
