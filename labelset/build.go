@@ -6,8 +6,11 @@ import (
 	"scraper/labelcompress"
 )
 
-// builder is the label set which is being added.
-type builder struct {
+// additions is what label sets are added with: the one which is being added, and what finds its labels. A store has it from
+// the first addition to EndAdditions: of the many targets which an agent knows, few have new series.
+type additions struct {
+	// texts finds a label's number.
+	texts   texts
 	slots   []byte
 	numbers []uint32
 	// former are the numbers of the label set that was added before. Series which follow each other have most labels in
@@ -29,7 +32,7 @@ type text struct{ name, value []byte }
 // Label or End fails, with ErrShare, ErrTooMany, ErrFull or an error of the dictionary, the label set is gone, and nothing
 // was acquired.
 func (s *Store) Begin() {
-	b := &s.build
+	b := s.adding()
 	b.slots, b.numbers, b.next, b.isYoung = b.slots[:0], b.numbers[:0], 0, false
 	if len(b.common) < len(s.common) {
 		for _, r := range s.common {
@@ -41,7 +44,7 @@ func (s *Store) Begin() {
 
 // Label adds a label to the label set. It borrows name and value. A label which the store does not know yet is interned.
 func (s *Store) Label(name, value string) error {
-	b := &s.build
+	b := s.adds
 	if len(b.slots) == MaxLabels {
 		s.abandon()
 		return tooMany(MaxLabels + 1)
@@ -70,22 +73,22 @@ func (s *Store) Label(name, value string) error {
 
 // numberOf returns the local number of a label, and counts one more use of it.
 func (s *Store) numberOf(name, value string) (uint32, error) {
-	if k := len(s.build.numbers); k < len(s.build.former) {
-		n := s.build.former[k]
+	if k := len(s.adds.numbers); k < len(s.adds.former) {
+		n := s.adds.former[k]
 		if l := s.locals.At(n); l.uses > 0 && s.dict.Is(l.ref, name, value) {
 			l.uses++
-			s.build.noteAge(n)
+			s.adds.noteAge(n)
 			return n, nil
 		}
 	}
 	s.index()
 	full := s.dict.Hash(name, value)
 	hash := uint32(full >> 32)
-	for pos, ok := s.texts.first(hash); ok; pos, ok = s.texts.following(pos, hash) {
-		n := s.texts.at(pos)
+	for pos, ok := s.adds.texts.first(hash); ok; pos, ok = s.adds.texts.following(pos, hash) {
+		n := s.adds.texts.at(pos)
 		if l := s.locals.At(n); s.dict.Is(l.ref, name, value) {
 			l.uses++
-			s.build.noteAge(n)
+			s.adds.noteAge(n)
 			return n, nil
 		}
 	}
@@ -104,7 +107,7 @@ func (s *Store) numberOfRef(r labelcompress.Ref) (uint32, error) {
 	}
 	s.dict.Release(r) // the store has one already
 	s.locals.At(n).uses++
-	s.build.noteAge(n)
+	s.adds.noteAge(n)
 	return n, nil
 }
 
@@ -112,8 +115,8 @@ func (s *Store) numberOfRef(r labelcompress.Ref) (uint32, error) {
 func (s *Store) find(r labelcompress.Ref) (n, hash uint32, ok bool) {
 	s.index()
 	hash = uint32(s.dict.HashOf(r) >> 32)
-	for pos, ok := s.texts.first(hash); ok; pos, ok = s.texts.following(pos, hash) {
-		if n := s.texts.at(pos); s.locals.At(n).ref == r {
+	for pos, ok := s.adds.texts.first(hash); ok; pos, ok = s.adds.texts.following(pos, hash) {
+		if n := s.adds.texts.at(pos); s.locals.At(n).ref == r {
 			return n, hash, true
 		}
 	}
@@ -135,13 +138,13 @@ func (s *Store) newNumber(r labelcompress.Ref, hash uint32) (n uint32, err error
 	} else {
 		n = s.locals.Push(local{r, 1})
 	}
-	s.texts.insert(hash, n)
-	s.build.born(n)
+	s.adds.texts.insert(hash, n)
+	s.adds.born(n)
 	return n, nil
 }
 
 // born notes that a number was given to a new label, which the label set has.
-func (b *builder) born(n uint32) {
+func (b *additions) born(n uint32) {
 	for uint32(len(b.young))*64 <= n {
 		b.young = append(b.young, 0)
 	}
@@ -150,7 +153,7 @@ func (b *builder) born(n uint32) {
 }
 
 // noteAge notes that the label set has the label with this number.
-func (b *builder) noteAge(n uint32) {
+func (b *additions) noteAge(n uint32) {
 	if n/64 < uint32(len(b.young)) && b.young[n/64]&(1<<(n%64)) != 0 {
 		b.isYoung = true
 	}
@@ -158,7 +161,7 @@ func (b *builder) noteAge(n uint32) {
 
 // IsYoung reports whether the label set which was added last has a label that the store did not know at the last
 // EndAdditions. So none that it had then is the same.
-func (s *Store) IsYoung() bool { return s.build.isYoung }
+func (s *Store) IsYoung() bool { return s.adds != nil && s.adds.isYoung }
 
 // HasRoom reports whether the labels which are new to the store would fit into its share of the dictionary.
 func (s *Store) HasRoom(refs []labelcompress.Ref) bool {
@@ -179,23 +182,23 @@ func (s *Store) HasRoom(refs []labelcompress.Ref) bool {
 
 // index makes sure that there is an index of the labels' texts.
 func (s *Store) index() {
-	if s.texts.slots != nil {
+	if s.adding().texts.slots != nil {
 		return
 	}
-	s.texts = newTexts(s.locals.Len() + s.locals.Len()/8)
+	s.adds.texts = newTexts(s.locals.Len() + s.locals.Len()/8)
 	for i := range uint32(s.locals.Len()) {
 		if l := s.locals.At(i); l.uses > 0 {
-			s.texts.insert(uint32(s.dict.HashOf(l.ref)>>32), i)
+			s.adds.texts.insert(uint32(s.dict.HashOf(l.ref)>>32), i)
 		}
 	}
 }
 
 // abandon gives up the label set which is being added.
 func (s *Store) abandon() {
-	for _, n := range s.build.numbers {
+	for _, n := range s.adds.numbers {
 		s.drop(n)
 	}
-	s.build.slots, s.build.numbers = s.build.slots[:0], s.build.numbers[:0]
+	s.adds.slots, s.adds.numbers = s.adds.slots[:0], s.adds.numbers[:0]
 }
 
 // End stores the label set that Begin started, and returns its ID.
@@ -205,7 +208,7 @@ func (s *Store) End() (ID, error) { return s.end(false) }
 func (s *Store) EndTimed() (ID, error) { return s.end(true) }
 
 func (s *Store) end(timed bool) (ID, error) {
-	b := &s.build
+	b := s.adds
 	shape := b.shapes.number(&s.shapes, b.slots)
 	size := uvarintLen(shape)
 	for _, n := range b.numbers {
@@ -246,8 +249,15 @@ func (s *Store) alloc(size int, timed bool) (off uint32, b []byte, ok bool) {
 // EndAdditions drops what only additions need. It is to be called before many label sets are removed, which is dearer
 // while it is there.
 func (s *Store) EndAdditions() {
-	s.texts = texts{}
-	s.build = builder{}
+	s.adds = nil
+}
+
+// adding returns the store's additions, which it makes sure that there are.
+func (s *Store) adding() *additions {
+	if s.adds == nil {
+		s.adds = new(additions)
+	}
+	return s.adds
 }
 
 // Settle is EndAdditions which also drops capacity that is not used.

@@ -68,9 +68,7 @@ type Store struct {
 
 	locals slab.Vec[local]
 	free   []uint32
-	// texts finds a label's number. It is built when a label set is added, and dropped by Settle: a steady target needs none.
-	texts texts
-	build builder
+	adds   *additions // nil while nothing is added
 
 	shapes shapes
 
@@ -124,7 +122,7 @@ func (s *Store) add(refs []labelcompress.Ref, timed bool) (ID, error) {
 		return 0, tooMany(len(refs))
 	}
 	s.Begin()
-	b := &s.build
+	b := s.adding()
 	for i, r := range refs {
 		if k := indexRef(s.common[b.next:], r); k >= 0 {
 			b.next += k + 1
@@ -152,8 +150,8 @@ func (s *Store) drop(n uint32) {
 	if l.uses--; l.uses > 0 {
 		return
 	}
-	if s.texts.slots != nil {
-		s.texts.remove(uint32(s.dict.HashOf(l.ref)>>32), n)
+	if s.adds != nil && s.adds.texts.slots != nil {
+		s.adds.texts.remove(uint32(s.dict.HashOf(l.ref)>>32), n)
 	}
 	s.labelBytes -= s.dict.Cost(l.ref)
 	s.dict.Release(l.ref)
@@ -271,9 +269,12 @@ func (s *Store) Close() {
 
 // Bytes is the memory that the store takes, without the dictionary, in bytes.
 func (s *Store) Bytes() int64 {
-	n := s.arena.Cap() + s.locals.Cap()*8 + cap(s.free)*4 + cap(s.common)*4 + len(s.texts.slots)*8 +
-		cap(s.build.slots) + (cap(s.build.numbers)+cap(s.build.former))*4 + cap(s.build.common)*48 + cap(s.build.young)*8
-	return int64(n + s.shapes.bytes() + s.build.shapes.bytes())
+	n := s.arena.Cap() + s.locals.Cap()*8 + cap(s.free)*4 + cap(s.common)*4 + s.shapes.bytes()
+	if b := s.adds; b != nil {
+		n += len(b.texts.slots)*8 + cap(b.slots) + (cap(b.numbers)+cap(b.former))*4 + cap(b.common)*48 + cap(b.young)*8 +
+			b.shapes.bytes()
+	}
+	return int64(n)
 }
 
 func indexRef(refs []labelcompress.Ref, r labelcompress.Ref) int {
