@@ -12,7 +12,7 @@
 // What Load, Parse and ParseTargetGroups return is immutable, shares no memory with their arguments, and is safe for
 // concurrent use.
 //
-// Secrets are in the typed values only: neither Config.Text nor an error or a warning holds the value of a key that is
+// Secrets are never in what is shown: neither Config.Text nor an error or a warning holds the value of a key that is
 // meant for a secret.
 //
 // Read load.go first, then decode.go for the way in which nodes become values, then job.go.
@@ -53,9 +53,16 @@ type Config struct {
 	// Warnings are sentences for the log, each with its file and line: sections which an agent does not run, values
 	// which had to be adjusted.
 	Warnings []string
-	// Text is the file before %{ENV} was expanded, without its comments and with secrets hidden: what /config shows.
-	Text string
+	// source is the file as it was read, with its secrets: Text is made of it.
+	source []byte
 }
+
+// Size is the size of the file in bytes.
+func (c *Config) Size() int { return len(c.source) }
+
+// Text is the file before %{ENV} was expanded, without its comments and with secrets hidden: what /config shows. It is made
+// anew by each call, since that takes many times the memory of the file, and it is seldom looked at.
+func (c *Config) Text() string { return redactText(c.source) }
 
 // Global is the global section.
 type Global struct {

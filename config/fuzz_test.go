@@ -61,7 +61,7 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 		again, err := Parse(text, o)
-		if err != nil || again.Text != c.Text || len(again.Jobs) != len(c.Jobs) {
+		if err != nil || again.Text() != c.Text() || len(again.Jobs) != len(c.Jobs) {
 			t.Errorf("Parse() is not repeatable: %v", err)
 		}
 	})

@@ -53,11 +53,14 @@ func Load(path string, o Options) (*Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read configuration: %w", err)
 	}
-	return Parse(text, o)
+	return parse(text, o)
 }
 
 // Parse checks the text of a configuration file, which it borrows. Its errors are those of Load.
-func Parse(text []byte, o Options) (*Config, error) {
+func Parse(text []byte, o Options) (*Config, error) { return parse(bytes.Clone(text), o) }
+
+// parse is Parse which takes ownership of the text.
+func parse(text []byte, o Options) (*Config, error) {
 	if o.Name == "" {
 		o.Name = "config"
 	}
@@ -78,7 +81,7 @@ func Parse(text []byte, o Options) (*Config, error) {
 		return nil, err
 	}
 	c.Warnings = d.warnings
-	c.Text = redactText(text)
+	c.source = text
 	return c, nil
 }
 

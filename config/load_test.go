@@ -371,11 +371,11 @@ func TestLoadKeepsNothingOfTheText(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	shown := c.Text
+	shown := c.Text()
 	for i := range text {
 		text[i] = 'x'
 	}
-	if j := c.Jobs[0]; j.Name != "name" || j.Static[0].Targets[0] != "target" || c.Text != strings.Clone(shown) || strings.Contains(c.Text, "xxx") {
+	if j := c.Jobs[0]; j.Name != "name" || j.Static[0].Targets[0] != "target" || c.Text() != strings.Clone(shown) || strings.Contains(c.Text(), "xxx") {
 		t.Errorf("the configuration changed with the text: %+v", c)
 	}
 }

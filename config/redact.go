@@ -95,6 +95,18 @@ type visit struct {
 	key  string
 }
 
+// seen reports whether a node was visited before. Only one with an anchor can be met twice, with all that is below it.
+func (r *redactor) seen(v visit) bool {
+	if v.node.Anchor == "" {
+		return false
+	}
+	if r.visited[v] {
+		return true
+	}
+	r.visited[v] = true
+	return false
+}
+
 // secretTrees are keys below which everything may be secret but the keys of this many levels, which are names.
 var secretTrees = map[string]int{
 	"params": 1, "headers": 1, "proxy_headers": 1, "proxy_connect_header": 1, "endpoint_params": 1, "claims": 1,
@@ -112,10 +124,9 @@ func (r *redactor) node(n *yaml.Node, key string) {
 		r.hide(n, names)
 		return
 	}
-	if r.visited[visit{n, key}] {
+	if r.seen(visit{n, key}) {
 		return
 	}
-	r.visited[visit{n, key}] = true
 	dropComments(n)
 	switch n.Kind {
 	case yaml.ScalarNode:
@@ -186,11 +197,9 @@ func isGroup(n *yaml.Node) bool {
 // hide hides all of a tree, but the keys of its first levels of mappings.
 func (r *redactor) hide(n *yaml.Node, names int) {
 	n = resolve(n)
-	v := visit{n, fmt.Sprintf("%s %d", hidden, names)}
-	if r.visited[v] {
+	if r.seen(visit{n, fmt.Sprintf("%s %d", hidden, names)}) {
 		return
 	}
-	r.visited[v] = true
 	dropComments(n)
 	if n.Anchor != "" { // it may have been meant as the value: `password: &secret`
 		r.anchors++

@@ -20,7 +20,7 @@ func TestTextGolden(t *testing.T) {
 		{"prometheus", Prometheus, nil},
 		{"vmagent", VMAgent, map[string]string{"NODE_NAME": "node-1", "PASSWORD": "s3cret"}},
 	} {
-		got := mustLoad(t, "testdata/"+f.name+".yml", Options{Dialect: f.dialect, Getenv: env(f.vars)}).Text
+		got := mustLoad(t, "testdata/"+f.name+".yml", Options{Dialect: f.dialect, Getenv: env(f.vars)}).Text()
 		golden := "testdata/" + f.name + ".golden"
 		if *update {
 			if err := os.WriteFile(golden, []byte(got), 0o600); err != nil {
@@ -138,8 +138,8 @@ func TestSecretsStayHidden(t *testing.T) {
 		if err != nil && strings.Contains(err.Error(), mark) {
 			t.Errorf("Parse(%q): the error holds a secret: %v", text, err)
 		}
-		if err == nil && strings.Contains(c.Text+strings.Join(c.Warnings, ""), mark) {
-			t.Errorf("Parse(%q): the text or a warning holds a secret: %s%s", text, c.Text, c.Warnings)
+		if err == nil && strings.Contains(c.Text()+strings.Join(c.Warnings, ""), mark) {
+			t.Errorf("Parse(%q): the text or a warning holds a secret: %s%s", text, c.Text(), c.Warnings)
 		}
 		if shown := redactText([]byte(text)); strings.Contains(shown, mark) {
 			t.Errorf("redactText(%q) holds a secret: %s", text, shown)
@@ -147,8 +147,8 @@ func TestSecretsStayHidden(t *testing.T) {
 	}
 	for _, place := range secretPlaces {
 		c := mustParse(t, strings.ReplaceAll(place, "MARK", mark), Options{})
-		if !strings.Contains(c.Text, hidden) {
-			t.Errorf("Text of %q does not show that something is hidden: %s", place, c.Text)
+		if !strings.Contains(c.Text(), hidden) {
+			t.Errorf("Text of %q does not show that something is hidden: %s", place, c.Text())
 		}
 		for _, dialect := range []Dialect{VMAgent, Prometheus} {
 			for _, secret := range []string{mark, "%{SECRET}"} {

@@ -263,9 +263,10 @@ func (a *agent) isReady() error {
 
 func (a *agent) configText() string {
 	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.cfg == nil {
+	cfg := a.cfg
+	a.mu.Unlock()
+	if cfg == nil {
 		return ""
 	}
-	return a.cfg.Text
+	return cfg.Text()
 }

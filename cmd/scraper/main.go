@@ -148,7 +148,8 @@ func serve(s *Settings, log *slog.Logger, stdout io.Writer) error {
 		p.load, p.latest = side.load(s), side.latest
 		p.extra = append(p.extra, side.destination())
 	}
-	if _, err := p.load(); err != nil {
+	cfg, err := p.load()
+	if err != nil {
 		return err // before an address is opened, since it is the likelier mistake
 	}
 	a, err := newAgent(s, p)
@@ -159,7 +160,7 @@ func serve(s *Settings, log *slog.Logger, stdout io.Writer) error {
 	if err := a.listen(ctx); err != nil {
 		return err
 	}
-	if err := a.loadFirst(); err != nil {
+	if err := a.start(cfg); err != nil {
 		return err
 	}
 	if queueDir(s) != "" {

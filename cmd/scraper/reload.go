@@ -15,19 +15,24 @@ import (
 // reload reads the configuration again, and changes what differs. A configuration which is refused changes nothing, and
 // is logged, since whoever sent a signal gets no answer.
 func (a *agent) reload() error {
-	err := a.loadFirst()
+	err := a.change(a.load)
 	if err != nil {
 		a.log.Error("configuration refused", "err", err)
 	}
 	return err
 }
 
-// loadFirst is reload for the start, where the error ends the process and is said there.
-func (a *agent) loadFirst() error {
+// start applies the configuration which the process was started with. Its error ends the process, and is said there.
+func (a *agent) start(cfg *config.Config) error {
+	return a.change(func() (*config.Config, error) { return cfg, nil })
+}
+
+// change brings everything to the configuration that load returns.
+func (a *agent) change(load func() (*config.Config, error)) error {
 	a.reloadMu.Lock()
 	defer a.reloadMu.Unlock()
 	start := time.Now()
-	err := a.apply()
+	err := a.apply(load)
 	a.metrics.reloaded(err, time.Now())
 	if err != nil {
 		return err
@@ -48,11 +53,16 @@ func (a *agent) reloadWithin(ctx context.Context) error {
 	}
 }
 
-func (a *agent) apply() error {
-	cfg, err := a.load()
+// garbagePerByte is about what reading a configuration takes, and leaves to the garbage collector, for each byte of the
+// file.
+const garbagePerByte = 64
+
+func (a *agent) apply(load func() (*config.Config, error)) error {
+	cfg, err := load()
 	if err != nil {
 		return err
 	}
+	defer func() { a.keeper.Released(garbagePerByte * int64(cfg.Size())) }() // with what applying it left
 	dests, err := destinations(a.s, cfg, a.extra)
 	if err != nil {
 		return err
