@@ -24,68 +24,67 @@ const (
 // families is what a target says of its families: TYPE, HELP and UNIT. A family is one label in the agent's dictionary, its
 // name and the rest as the value, so that targets which run the same program share them: a target has four bytes per
 // family, in the order of its body.
-//
-// A scrape is a transaction: begin, any number of type, help and unit with a flush before the family's samples, then either
-// commit or abort.
 type families struct {
-	dict *labelcompress.Dict
 	refs []labelcompress.Ref
 	// sentMillis is when all of them were sent last.
 	sentMillis int64
+}
 
-	// The transaction.
+// familyReading is a scrape's transaction on a target's families: begin, any number of line, with a flush before the
+// family's samples, then either commit or abort. It belongs to a worker, with scratch memory for the current family.
+type familyReading struct {
+	of      *families
+	dict    *labelcompress.Dict
 	due     bool                // all are to be sent
-	pending bool                // cur has something
-	next    int                 // of refs, what is expected
-	other   []labelcompress.Ref // from the first difference on: what replaces refs
+	next    int                 // of of.refs, what is expected
+	other   []labelcompress.Ref // from the first difference on: what replaces them
 	differs bool
-	former  map[labelcompress.Ref]struct{} // refs, once they differ
-}
+	former  map[labelcompress.Ref]struct{} // of.refs, once they differ
 
-// familyText is the current family, while its lines come. It is scratch memory of a worker.
-type familyText struct {
-	name  []byte
-	typ   streamparse.Type
-	unit  []byte
-	help  []byte
-	value []byte // scratch: what the dictionary holds
-	row   []byte // scratch of AppendMetadata
-}
-
-// forget lets go of scratch memory that an unusual text took.
-func (t *familyText) forget() {
-	const most = 16 << 10
-	if cap(t.help) > most || cap(t.value) > most || cap(t.row) > most {
-		*t = familyText{}
-	}
+	pending bool // there is a current family, of which samples have not come
+	name    []byte
+	typ     streamparse.Type
+	unit    []byte
+	help    []byte
+	value   []byte // what the dictionary holds
+	row     []byte // scratch of AppendMetadata
 }
 
 // begin starts a scrape at the given time.
-func (f *families) begin(dict *labelcompress.Dict, nowMillis int64) {
-	f.dict = dict
-	f.due = nowMillis-f.sentMillis >= metadataEvery.Milliseconds()
+func (f *familyReading) begin(of *families, dict *labelcompress.Dict, nowMillis int64) {
+	f.of, f.dict = of, dict
+	f.due = nowMillis-of.sentMillis >= metadataEvery.Milliseconds()
 	f.pending, f.next, f.differs = false, 0, false
 	f.other, f.former = nil, nil
 }
 
+// end lets go of the target, and of scratch memory that an unusual text took.
+func (f *familyReading) end() {
+	const most = 16 << 10
+	f.of, f.dict = nil, nil
+	if cap(f.help) > most || cap(f.value) > most || cap(f.row) > most {
+		*f = familyReading{}
+	}
+}
+
 // line takes a line of metadata, whose parts are views of the parser's.
-func (f *families) line(kind streamparse.Kind, p *streamparse.Parser, cur *familyText, b *batch.Batch) {
+func (f *familyReading) line(kind streamparse.Kind, p *streamparse.Parser, b *batch.Batch) {
 	name := p.Family()
-	if f.pending && string(cur.name) != string(name) {
-		f.flush(cur, b)
+	if f.pending && string(f.name) != string(name) {
+		f.flush(b)
 	}
 	if !f.pending {
 		f.pending = true
-		cur.name = append(cur.name[:0], name...)
-		cur.typ, cur.unit, cur.help = streamparse.TypeUntyped, cur.unit[:0], cur.help[:0]
+		f.name = append(f.name[:0], name...)
+		f.typ, f.unit, f.help = streamparse.TypeUntyped, f.unit[:0], f.help[:0]
 	}
 	switch kind {
 	case streamparse.KindType:
-		cur.typ = p.Type()
+		f.typ = p.Type()
 	case streamparse.KindHelp:
-		cur.help = cutText(p.AppendHelp(cur.help[:0]), maxHelpBytes)
+		f.help = cutText(p.AppendHelp(f.help[:0]), maxHelpBytes)
 	case streamparse.KindUnit:
-		cur.unit = append(cur.unit[:0], p.Unit()...)
+		f.unit = append(f.unit[:0], p.Unit()...)
 	}
 }
 
@@ -101,17 +100,17 @@ func cutText(b []byte, n int) []byte {
 }
 
 // flush ends the current family's lines. It adds a row to b, if the family is to be sent.
-func (f *families) flush(cur *familyText, b *batch.Batch) {
+func (f *familyReading) flush(b *batch.Batch) {
 	f.pending = false
-	cur.value = append(cur.value[:0], metadataType(cur.typ))
-	cur.value = append(binary.AppendUvarint(cur.value, uint64(len(cur.unit))), cur.unit...)
-	cur.value = append(cur.value, cur.help...)
+	f.value = append(f.value[:0], metadataType(f.typ))
+	f.value = append(binary.AppendUvarint(f.value, uint64(len(f.unit))), f.unit...)
+	f.value = append(f.value, f.help...)
 	send := f.due
-	if !f.differs && f.next < len(f.refs) && f.is(f.refs[f.next], cur) {
+	if !f.differs && f.next < len(f.of.refs) && f.is(f.of.refs[f.next]) {
 		f.next++
 	} else {
 		f.differ()
-		ref, err := f.dict.Intern(cur.name, cur.value)
+		ref, err := f.dict.Intern(f.name, f.value)
 		if err != nil { // no room: metadata are the first to be done without
 			return
 		}
@@ -121,69 +120,65 @@ func (f *families) flush(cur *familyText, b *batch.Batch) {
 		}
 	}
 	if send {
-		b.AppendMetadata(batch.Metadata{Type: cur.value[0], Family: cur.name, Unit: cur.unit, Help: cur.help}, &cur.row)
+		b.AppendMetadata(batch.Metadata{Type: f.value[0], Family: f.name, Unit: f.unit, Help: f.help}, &f.row)
 	}
 }
 
 // is reports whether ref is the current family as it is now.
-func (f *families) is(ref labelcompress.Ref, cur *familyText) bool {
+func (f *familyReading) is(ref labelcompress.Ref) bool {
 	name, value := f.dict.Label(ref)
-	return string(name) == string(cur.name) && string(value) == string(cur.value)
+	return string(name) == string(f.name) && string(value) == string(f.value)
 }
 
 // differ notes that the body's families are no longer those of the last one.
-func (f *families) differ() {
+func (f *familyReading) differ() {
 	if f.differs {
 		return
 	}
 	f.differs = true
-	f.other = slices.Clone(f.refs[:f.next])
+	f.other = slices.Clone(f.of.refs[:f.next])
 	for _, ref := range f.other {
 		f.dict.Acquire(ref)
 	}
-	f.former = make(map[labelcompress.Ref]struct{}, len(f.refs))
-	for _, ref := range f.refs {
+	f.former = make(map[labelcompress.Ref]struct{}, len(f.of.refs))
+	for _, ref := range f.of.refs {
 		f.former[ref] = struct{}{}
 	}
 }
 
 // changed reports whether commit will change what list returns.
-func (f *families) changed() bool { return f.differs || f.next < len(f.refs) }
+func (f *familyReading) changed() bool { return f.differs || f.next < len(f.of.refs) }
 
 // commit ends a good scrape, whose batch has been sent.
-func (f *families) commit(nowMillis int64) {
+func (f *familyReading) commit(nowMillis int64) {
 	if f.changed() {
 		f.differ()
-		f.refs, f.other = f.other, f.refs
-		f.drop(f.other)
+		f.of.refs, f.other = f.other, f.of.refs
+		f.abort()
 	}
 	if f.due {
-		f.sentMillis = nowMillis
+		f.of.sentMillis = nowMillis
 	}
-	f.other, f.former = nil, nil
 }
 
 // abort ends a scrape which failed.
-func (f *families) abort() {
-	f.drop(f.other)
+func (f *familyReading) abort() {
+	for _, ref := range f.other {
+		f.dict.Release(ref)
+	}
 	f.other, f.former, f.differs = nil, nil, false
 }
 
-// release forgets all families.
-func (f *families) release() {
-	f.abort()
-	f.drop(f.refs)
+// release forgets all families, which are in dict.
+func (f *families) release(dict *labelcompress.Dict) {
+	for _, ref := range f.refs {
+		dict.Release(ref)
+	}
 	*f = families{}
 }
 
-func (f *families) drop(refs []labelcompress.Ref) {
-	for _, ref := range refs {
-		f.dict.Release(ref)
-	}
-}
-
 // bytes is the memory that the families take, without the dictionary, in bytes.
-func (f *families) bytes() int64 { return int64(cap(f.refs)+cap(f.other)) * 4 }
+func (f *families) bytes() int64 { return int64(cap(f.refs)) * 4 }
 
 // Metadata is what a target says of one family.
 type Metadata struct {
@@ -194,11 +189,11 @@ type Metadata struct {
 	Unit string
 }
 
-// list returns the families of the last good scrape.
-func (f *families) list() []Metadata {
+// list returns the families of the last good scrape, which are in dict.
+func (f *families) list(dict *labelcompress.Dict) []Metadata {
 	all := make([]Metadata, 0, len(f.refs))
 	for _, ref := range f.refs {
-		name, value := f.dict.Label(ref)
+		name, value := dict.Label(ref)
 		n, k := binary.Uvarint(value[1:])
 		unit := value[1+k:][:n]
 		all = append(all, Metadata{
@@ -221,7 +216,7 @@ func (m *Manager) Metadata() iter.Seq2[uint64, []Metadata] {
 		slices.SortFunc(targets, func(a, b *target) int { return cmp.Compare(a.id, b.id) })
 		for _, t := range targets {
 			t.mu.Lock()
-			all := t.families.list()
+			all := t.families.list(m.opts.Dict)
 			t.mu.Unlock()
 			if !yield(t.id, all) {
 				return

@@ -40,8 +40,7 @@ type reading struct {
 	b     *batch.Batch
 	learn *learner
 	// families takes metadata; nil if nobody wants them.
-	families *families
-	family   *familyText
+	families *familyReading
 
 	honorTime   bool
 	sampleLimit int // math.MaxInt for none
@@ -65,7 +64,7 @@ const specialFlags = entryDropped | entryAlias | entryTimed | entryOwnTime | ent
 func (r *reading) body() error {
 	for {
 		if f := r.families; f != nil && f.pending && r.p.Peek(1) != nil { // samples follow
-			f.flush(r.family, r.b)
+			f.flush(r.b)
 		}
 		if err := r.expected(); err != nil {
 			return r.at(err)
@@ -163,7 +162,7 @@ func (r *reading) parsed() (done bool, err error) {
 		n, _ := p.Bad()
 		r.Bad += n
 		if f := r.families; f != nil && f.pending {
-			f.flush(r.family, r.b)
+			f.flush(r.b)
 		}
 		if r.over {
 			return true, r.refused()
@@ -174,7 +173,7 @@ func (r *reading) parsed() (done bool, err error) {
 			r.learn.typ = p.Type()
 		}
 		if r.families != nil && !r.over {
-			r.families.line(kind, p, r.family, r.b)
+			r.families.line(kind, p, r.b)
 		}
 	case streamparse.KindSample, streamparse.KindHistogram:
 		r.extra.isHistogram = kind == streamparse.KindHistogram

@@ -44,10 +44,10 @@ const (
 
 // worker is what a scrape borrows while it parses.
 type worker struct {
-	parser *streamparse.Parser
-	batch  *batch.Batch
-	learn  learner
-	family familyText
+	parser   *streamparse.Parser
+	batch    *batch.Batch
+	learn    learner
+	families familyReading
 }
 
 // outcome is what one scrape came to.
@@ -93,7 +93,7 @@ func (m *Manager) parseAndCommit(tn *turn, resp *http.Response, err error, held 
 	b.Slot, b.Sets = t.slot, t.table.sets
 	b.TimestampMillis = t.timestamp(tn.due, start, tn.interval)
 	t.table.begin()
-	t.families.begin(m.opts.Dict, b.TimestampMillis)
+	w.families.begin(&t.families, m.opts.Dict, b.TimestampMillis)
 	if err == nil {
 		out.counts, out.bodyBytes, err = m.readBody(tn, resp, w, held)
 		if cause := context.Cause(ctx); err != nil && cause != nil {
@@ -103,14 +103,14 @@ func (m *Manager) parseAndCommit(tn *turn, resp *http.Response, err error, held 
 	out.err = err
 	if errors.Is(err, errRemoved) || errors.Is(err, errStopping) {
 		t.table.abort()
-		t.families.abort()
+		w.families.abort()
 		return out
 	}
 	track := st.cfg.TrackTimestampsStaleness
 	if err == nil {
 		out.Markers = t.table.finish(b, track)
 	} else {
-		m.fail(t, &out, b, track)
+		m.fail(t, &out, w, track)
 	}
 	t.auto.append(b, m.report(st, &out, start, rq.timeout))
 	out.batchBytes = b.Bytes()
@@ -118,7 +118,7 @@ func (m *Manager) parseAndCommit(tn *turn, resp *http.Response, err error, held 
 	if err == nil {
 		t.table.commit(b)
 		t.mu.Lock()
-		t.families.commit(b.TimestampMillis)
+		w.families.commit(b.TimestampMillis)
 		t.mu.Unlock()
 		t.failures = 0
 	}
@@ -135,15 +135,16 @@ func (m *Manager) commit(t *target, st *jobState, b *batch.Batch) {
 }
 
 // fail rolls a scrape back, and appends the markers of what was there before.
-func (m *Manager) fail(t *target, out *outcome, b *batch.Batch, track bool) {
+func (m *Manager) fail(t *target, out *outcome, w *worker, track bool) {
 	out.Committed, out.Inline = 0, 0
 	// What was not dropped for a reason of its own, and the sample which could not be taken, if that is the reason.
 	out.Failed = out.Scraped - out.Relabeled - out.Limited - out.Duplicate - out.OutOfOrder - out.OutOfBounds
+	b := w.batch
 	sets := b.Sets
 	b.Reset()
 	b.Sets = sets
 	t.table.abort()
-	t.families.abort()
+	w.families.abort()
 	out.Markers = t.table.markAll(b, track)
 	if !isOfBody(out.err) {
 		out.bodyBytes = 0
@@ -202,7 +203,7 @@ func (m *Manager) readBody(tn *turn, resp *http.Response, w *worker, held *bool)
 		p: w.parser, tab: t.table, b: w.batch, learn: l, honorTime: job.HonorTimestamps, sampleLimit: noLimit, now: tn.start,
 	}
 	if m.opts.Metadata {
-		r.families, r.family = &t.families, &w.family
+		r.families = &w.families
 	}
 	if job.SampleLimit > 0 {
 		r.sampleLimit = job.SampleLimit
@@ -277,7 +278,7 @@ func (m *Manager) finished(t *target, st *jobState, out *outcome, start time.Tim
 		if t.failures++; t.failures >= keepFailed && t.table != nil && t.table.marked && t.table.entries.Len() > 0 {
 			t.table.forget()
 			t.mu.Lock()
-			t.families.release()
+			t.families.release(m.opts.Dict)
 			t.mu.Unlock()
 		}
 	}
@@ -341,7 +342,7 @@ func (m *Manager) putWorker(w *worker) {
 	w.parser.Close()
 	w.batch.Reset()
 	w.learn.forget()
-	w.family.forget()
+	w.families.end()
 	select {
 	case m.idle <- w:
 	default:

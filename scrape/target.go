@@ -153,12 +153,12 @@ func (t *target) endSeries(b *batch.Batch, now time.Time, sink Sink, trackTimest
 // release forgets the target's series.
 func (t *target) release() {
 	if t.table != nil {
+		t.mu.Lock()
+		t.families.release(t.table.sets.Dict())
+		t.mu.Unlock()
 		t.table.release()
 		t.table = nil
 	}
-	t.mu.Lock()
-	t.families.release()
-	t.mu.Unlock()
 	t.auto = automatic{}
 }
 
