@@ -32,13 +32,11 @@ func redactText(text []byte) string {
 	r := &redactor{visited: map[visit]bool{}, mark: restore.mark}
 	r.node(doc.Content[0], "")
 	r.renameAliases(doc.Content[0])
-	var out bytes.Buffer
-	enc := yaml.NewEncoder(&out)
-	enc.SetIndent(2)
-	if err := enc.Encode(doc.Content[0]); err != nil {
+	out, err := encodeNode(doc.Content[0], maxEncodeNodes)
+	if err != nil {
 		return unreadable
 	}
-	return restore.text(out.String())
+	return restore.text(string(out))
 }
 
 // references remembers the %{NAME} of a text and the words which stand for them.
