@@ -15,7 +15,6 @@ import (
 	"scraper/batch"
 	"scraper/config"
 	"scraper/discovery"
-	"scraper/relabel"
 	"scraper/transport"
 )
 
@@ -62,7 +61,7 @@ type job struct {
 	state    *jobState
 	groups   []*discovery.Group
 	dirty    bool // its targets are to be made anew
-	targets  map[string]*target
+	targets  map[specKey]*target
 	dropped  []DroppedStatus
 	nDropped int
 }
@@ -106,7 +105,7 @@ func (m *Manager) Apply(cfg *config.Config, discover func([]*config.Job) error) 
 	for _, st := range states {
 		i := slices.IndexFunc(former, func(j *job) bool { return j.state.cfg.Name == st.cfg.Name })
 		if i < 0 {
-			m.jobs = append(m.jobs, &job{state: st, dirty: true, targets: make(map[string]*target)})
+			m.jobs = append(m.jobs, &job{state: st, dirty: true, targets: make(map[specKey]*target)})
 			continue
 		}
 		j := former[i]
@@ -257,7 +256,7 @@ func (m *Manager) sync(j *job, st *jobState) {
 			come = append(come, t)
 			continue
 		}
-		t.spec.discovered = s.discovered
+		t.spec.origin = s.origin
 		t.state, t.timeout = st, s.timeout
 		if t.interval != s.interval {
 			t.interval = s.interval
@@ -292,17 +291,17 @@ func (m *Manager) sync(j *job, st *jobState) {
 }
 
 // specs turns a job's groups into targets by key. Of those which are the same, the first counts.
-func (m *Manager) specs(j *job, st *jobState) (specs map[string]*spec, dropped []DroppedStatus, nDropped int) {
-	specs = make(map[string]*spec)
+func (m *Manager) specs(j *job, st *jobState) (specs map[specKey]*spec, dropped []DroppedStatus, nDropped int) {
+	specs = make(map[specKey]*spec)
 	drop := func(s *spec, reason string) {
 		nDropped++
 		if len(dropped) < maxDroppedShown {
-			dropped = append(dropped, DroppedStatus{Job: st.cfg.Name, Discovered: s.discovered, Reason: reason})
+			dropped = append(dropped, DroppedStatus{Job: st.cfg.Name, Discovered: s.origin.discovered(st.cfg), Reason: reason})
 		}
 	}
 	for _, g := range j.groups {
 		for _, own := range g.Targets {
-			s, kept, err := newSpec(st.cfg, m.opts.Dialect, g.Labels, own)
+			s, kept, err := newSpec(st.cfg, m.opts.Dialect, origin{group: g.Labels, own: own})
 			switch {
 			case err != nil:
 				m.metrics.syncFailed.Inc()
@@ -409,27 +408,26 @@ func (m *Manager) Snapshot() Snapshot {
 	var s Snapshot
 	type held struct {
 		t        *target
-		job      string
-		found    []relabel.Label
+		job      *config.Job
+		origin   origin
 		interval time.Duration
 		timeout  time.Duration
 	}
 	var targets []held
 	for _, j := range m.jobs {
-		name := j.state.cfg.Name
-		s.Jobs = append(s.Jobs, JobStatus{Job: name, Active: len(j.targets), Dropped: j.nDropped})
+		s.Jobs = append(s.Jobs, JobStatus{Job: j.state.cfg.Name, Active: len(j.targets), Dropped: j.nDropped})
 		s.Dropped = append(s.Dropped, j.dropped...)
 		for _, t := range j.targets {
-			targets = append(targets, held{t, name, t.spec.discovered, t.interval, t.timeout})
+			targets = append(targets, held{t, j.state.cfg, t.spec.origin, t.interval, t.timeout})
 		}
 	}
 	m.mu.Unlock()
 	up := make(map[string]int)
 	for _, h := range targets {
 		st := h.t.status()
-		st.Job, st.Discovered, st.Interval, st.Timeout = h.job, h.found, h.interval, h.timeout
+		st.Job, st.Discovered, st.Interval, st.Timeout = h.job.Name, h.origin.discovered(h.job), h.interval, h.timeout
 		if st.Health == HealthUp {
-			up[h.job]++
+			up[h.job.Name]++
 		}
 		s.Targets = append(s.Targets, st)
 	}

@@ -1,6 +1,7 @@
 package scrape
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"net/url"
@@ -29,42 +30,74 @@ const (
 
 // spec is what a target is: everything about it that discovery and relabeling decide.
 type spec struct {
-	url        string // with params
-	socket     string // the path of the unix socket on which it is asked for; empty: TCP
-	labels     []relabel.Label
-	discovered []relabel.Label // as pages may show them
-	interval   time.Duration
-	timeout    time.Duration
+	url      string // with params
+	socket   string // the path of the unix socket on which it is asked for; empty: TCP
+	labels   []relabel.Label
+	origin   origin
+	interval time.Duration
+	timeout  time.Duration
 }
 
-// key tells the targets of a job apart.
-func (s *spec) key() string {
-	var b strings.Builder
-	b.WriteString(s.url)
+// origin is what discovery says of a target, shared with the group that it is of.
+type origin struct {
+	group []relabel.Label // for all its targets, where they do not say otherwise
+	own   []relabel.Label
+}
+
+// specKey tells the targets of a job apart: 128 bits of a hash that has no collisions, in place of texts which would be
+// kept for nothing else.
+type specKey [16]byte
+
+// key is the hash of what makes a target another one.
+func (s *spec) key() specKey {
+	b := make([]byte, 0, 256)
+	b = append(b, s.url...)
 	if s.socket != "" {
-		b.WriteByte(0xff)
-		b.WriteString(s.socket)
+		b = append(b, 0xff)
+		b = append(b, s.socket...)
 	}
 	for _, l := range s.labels {
-		b.WriteByte(0xff)
-		b.WriteString(l.Name)
-		b.WriteByte(0xfe)
-		b.WriteString(l.Value)
+		b = append(b, 0xff)
+		b = append(b, l.Name...)
+		b = append(b, 0xfe)
+		b = append(b, l.Value...)
 	}
-	return b.String()
+	sum := sha256.Sum256(b)
+	return specKey(sum[:])
 }
 
-// newSpec makes a target of a group's common labels and its own. kept is false when relabeling drops it; the discovered
-// labels are returned in any case.
-func newSpec(job *config.Job, d config.Dialect, group, own []relabel.Label) (s *spec, kept bool, err error) {
+// newSpec makes a target of what was discovered. kept is false when relabeling drops it; its origin is returned in any case.
+func newSpec(job *config.Job, d config.Dialect, from origin) (s *spec, kept bool, err error) {
+	s = &spec{origin: from}
+	ls := from.labels(job)
+	if !job.Relabel.Apply(&ls) {
+		return s, false, nil
+	}
+	if err := s.fill(job, d, &ls); err != nil {
+		return s, false, err
+	}
+	return s, true, nil
+}
+
+// discovered are the target's labels before relabeling as pages may show them, sorted by name. They are made when somebody
+// looks: kept, they would be most of what a target's spec takes.
+func (o origin) discovered(job *config.Job) []relabel.Label {
+	ls := o.labels(job)
+	hideSecrets(ls.L)
+	return ls.L
+}
+
+// labels are the target's labels before relabeling, sorted by name, in memory of their own.
+func (o origin) labels(job *config.Job) relabel.Labels {
 	var ls relabel.Labels
-	ls.L = append(ls.L, own...)
+	ls.L = make([]relabel.Label, 0, len(o.own)+len(o.group)+5+len(job.Params))
+	ls.L = append(ls.L, o.own...)
 	setDefault := func(name, value string) {
 		if !ls.Has(name) {
 			ls.Set(name, value)
 		}
 	}
-	for _, l := range group {
+	for _, l := range o.group {
 		setDefault(l.Name, l.Value)
 	}
 	setDefault(jobLabel, job.Name)
@@ -78,14 +111,7 @@ func newSpec(job *config.Job, d config.Dialect, group, own []relabel.Label) (s *
 		}
 	}
 	ls.Sort()
-	s = &spec{discovered: shownLabels(ls.L)}
-	if !job.Relabel.Apply(&ls) {
-		return s, false, nil
-	}
-	if err := s.fill(job, d, &ls); err != nil {
-		return s, false, err
-	}
-	return s, true, nil
+	return ls
 }
 
 // fill takes the target's properties from its labels after relabeling.
@@ -245,18 +271,16 @@ func parsePeriod(s, what string) (time.Duration, error) {
 // withoutUser is an address without user name and password.
 func withoutUser(address string) string { return address[strings.LastIndexByte(address, '@')+1:] }
 
-// shownLabels are discovered labels as pages may show them: what shownURL hides is hidden here, too.
-func shownLabels(ls []relabel.Label) []relabel.Label {
-	shown := slices.Clone(ls)
-	for i, l := range shown {
+// hideSecrets makes of discovered labels what pages may show: what shownURL hides is hidden here, too.
+func hideSecrets(ls []relabel.Label) {
+	for i, l := range ls {
 		switch {
 		case strings.HasPrefix(l.Name, paramPrefix):
-			shown[i].Value = "xxx"
+			ls[i].Value = "xxx"
 		case l.Name == addressLabel, l.Name == metricsPathLabel:
-			shown[i].Value = shownAddress(l.Value)
+			ls[i].Value = shownAddress(l.Value)
 		}
 	}
-	return shown
 }
 
 // shownAddress hides the user info and the query of an address, which may have a scheme and a path.

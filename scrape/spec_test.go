@@ -56,12 +56,12 @@ func TestNewSpec(t *testing.T) {
 			want.interval, want.timeout = time.Minute, 10*time.Second
 		}
 		for _, d := range dialects {
-			s, kept, err := newSpec(j, d, labelsOf(strings.Fields(group)...), labelsOf(strings.Fields(own)...))
+			s, kept, err := newSpec(j, d, origin{labelsOf(strings.Fields(group)...), labelsOf(strings.Fields(own)...)})
 			if want.err != "" {
 				if err == nil || !strings.Contains(err.Error(), want.err) || kept {
 					t.Errorf("%s, %s: newSpec = %v, kept %v, want an error with %q", name, d, err, kept, want.err)
 				}
-				if s == nil || len(s.discovered) == 0 {
+				if s == nil || len(s.origin.discovered(j)) == 0 {
 					t.Errorf("%s, %s: a target which cannot be made has no discovered labels", name, d)
 				}
 				continue
@@ -123,7 +123,7 @@ func TestNewSpec(t *testing.T) {
 	j.Relabel = rulesOf(t, relabel.Config{Action: "labeldrop", Regex: new("__param_[ac]")})
 	f("a rule drops params", vm, j, "", "__address__=a:1", result{url: "http://a:1/metrics?b=", labels: "instance=a:1 job=j"})
 	f("a rule drops params", prom, j, "", "__address__=a:1", result{url: "http://a:1/metrics?a=1&a=2&b=&c=3", labels: "instance=a:1 job=j"})
-	if got := text(mustSpec(t, j).discovered); !strings.Contains(got, "__param_a=xxx __param_c=xxx") {
+	if got := text(mustSpec(t, j).origin.discovered(j)); !strings.Contains(got, "__param_a=xxx __param_c=xxx") {
 		t.Errorf("the discovered labels are %s, want those of params, hidden", got)
 	}
 
@@ -136,7 +136,7 @@ func TestNewSpec(t *testing.T) {
 
 func mustSpec(t *testing.T, j *config.Job) *spec {
 	t.Helper()
-	s, _, err := newSpec(j, config.VMAgent, nil, labelsOf("__address__=a:1"))
+	s, _, err := newSpec(j, config.VMAgent, origin{own: labelsOf("__address__=a:1")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -147,10 +147,10 @@ func mustSpec(t *testing.T, j *config.Job) *spec {
 func TestDroppedByRelabeling(t *testing.T) {
 	j := &config.Job{Name: "j", Scheme: "http", MetricsPath: "/metrics", ScrapeInterval: time.Minute, ScrapeTimeout: 10 * time.Second,
 		Relabel: rulesOf(t, relabel.Config{Action: "drop", SourceLabels: []string{"x"}, Regex: new("y")})}
-	s, kept, err := newSpec(j, config.Prometheus, labelsOf("x=y"), labelsOf("__address__=a:1"))
+	s, kept, err := newSpec(j, config.Prometheus, origin{labelsOf("x=y"), labelsOf("__address__=a:1")})
 	want := "__address__=a:1 __metrics_path__=/metrics __scheme__=http __scrape_interval__=1m __scrape_timeout__=10s job=j x=y"
-	if kept || err != nil || text(s.discovered) != want {
-		t.Errorf("newSpec = %s, kept %v, error %v, want %s, dropped", text(s.discovered), kept, err, want)
+	if kept || err != nil || text(s.origin.discovered(j)) != want {
+		t.Errorf("newSpec = %s, kept %v, error %v, want %s, dropped", text(s.origin.discovered(j)), kept, err, want)
 	}
 }
 
@@ -163,14 +163,14 @@ func TestSpecKey(t *testing.T) {
 		{url: "http://a/", labels: labelsOf("x=1", "y=1")},
 		{url: "http://a/"},
 	}
-	seen := make(map[string]int)
+	seen := make(map[specKey]int)
 	for i, s := range specs {
 		if k, ok := seen[s.key()]; ok {
 			t.Errorf("targets %d and %d have the same key", k, i)
 		}
 		seen[s.key()] = i
 	}
-	if a, b := (&spec{url: "u", labels: labelsOf("x=1"), interval: 1, discovered: labelsOf("m=1")}), (&spec{url: "u", labels: labelsOf("x=1")}); a.key() != b.key() {
+	if a, b := (&spec{url: "u", labels: labelsOf("x=1"), interval: 1, origin: origin{own: labelsOf("m=1")}}), (&spec{url: "u", labels: labelsOf("x=1")}); a.key() != b.key() {
 		t.Error("interval or discovered labels make another target")
 	}
 }
