@@ -193,7 +193,7 @@ func (w *Writer) regroupLocked(specs []*spec) {
 				return g
 			}
 		}
-		return newGroup(key, rules, w.opts, w.codec, &w.blockBytes)
+		return newGroup(key, rules, w.opts, w.codec, w.clock, &w.blockBytes)
 	}
 	for i, s := range specs {
 		d, key, rules := w.dests[i], keyOf(s.dest), s.dest.Relabel

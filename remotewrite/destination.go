@@ -123,6 +123,7 @@ func (d *destination) enqueue(b *block) int {
 	d.mu.Lock()
 	evicted := d.mem.append(b)
 	d.books.Dropped.QueueFull += uint64(evicted.samples)
+	sendable := d.spool == nil || d.spool.direct // else the spool wakes the sender when it has stored the block
 	d.mu.Unlock()
 	d.m.pendingBlocks.Add(float64(1 - evicted.blocks))
 	d.m.pendingBytes.Add(float64(int64(bytes) - evicted.bytes))
@@ -138,7 +139,9 @@ func (d *destination) enqueue(b *block) int {
 		default:
 		}
 	}
-	d.wakeSlot(slot)
+	if sendable {
+		d.wakeSlot(slot)
+	}
 	return evicted.samples
 }
 

@@ -19,6 +19,7 @@ type group struct {
 	dests []*destination
 	lanes []*lane
 	codec *codec
+	clock *flushClock
 	sent  sentMetadata
 }
 
@@ -57,11 +58,12 @@ func (k *groupKey) unwanted(kind batch.Kind) bool {
 // it is committed.
 type lane struct {
 	slot     int
-	deadline atomic.Int64 // when the open block is to be closed, in Unix nanoseconds; 0 when there is none
+	deadline atomic.Int64 // when the open block is to be closed, by the flushClock; 0 when there is none
 	bytes    atomic.Int64 // memory of the open block and of the cache
 
 	mu    sync.Mutex
 	open  builder
+	full  bool          // the last block was closed since it was full, not since its time had come
 	idle  bool          // since turn was called
 	cache *relabelCache // nil without rules
 	refs  []labelcompress.Ref
@@ -69,8 +71,8 @@ type lane struct {
 	inline inlineLabels
 }
 
-func newGroup(key groupKey, rules *relabel.Rules, o Options, c *codec, account *atomic.Int64) *group {
-	g := &group{key: key, rules: rules, codec: c}
+func newGroup(key groupKey, rules *relabel.Rules, o Options, c *codec, clock *flushClock, account *atomic.Int64) *group {
+	g := &group{key: key, rules: rules, codec: c, clock: clock}
 	for slot := range o.Slots {
 		l := &lane{slot: slot, open: newBuilder(o.Pool, account)}
 		if rules != nil {
@@ -82,8 +84,8 @@ func newGroup(key groupKey, rules *relabel.Rules, o Options, c *codec, account *
 }
 
 // commit encodes a batch, which it borrows, and hands the blocks that are full to the destinations. It reports what was
-// dropped, and whether there is a block now which was not open before.
-func (g *group) commit(b *batch.Batch, slot int, now time.Time) (lost batch.Dropped, opened bool) {
+// dropped.
+func (g *group) commit(b *batch.Batch, slot int, now time.Time) (lost batch.Dropped) {
 	l := g.lanes[slot]
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -120,6 +122,7 @@ func (g *group) commit(b *batch.Batch, slot int, now time.Time) (lost batch.Drop
 		if !l.open.append(dict, &r, g.key.maxBlockBytes) {
 			if l.open.items > 0 {
 				lost.QueueFull += g.closeLocked(l, now)
+				l.full = true
 			}
 			if !l.open.append(dict, &r, g.key.maxBlockBytes) {
 				lost.TooLarge += counts
@@ -128,6 +131,7 @@ func (g *group) commit(b *batch.Batch, slot int, now time.Time) (lost batch.Drop
 		}
 		if l.open.rows >= g.key.maxRows {
 			lost.QueueFull += g.closeLocked(l, now)
+			l.full = true
 		}
 	}
 	for _, d := range g.dests {
@@ -138,8 +142,7 @@ func (g *group) commit(b *batch.Batch, slot int, now time.Time) (lost batch.Drop
 		l.open.discard() // a row too large may have left an empty one
 		l.deadline.Store(0)
 	} else if !wasOpen || l.deadline.Load() == 0 {
-		l.deadline.Store(now.Add(g.key.flush).UnixNano())
-		opened = true
+		l.deadline.Store(int64(g.clock.opened(now, g.key.flush, l.full)))
 	}
 	l.inline.forget()
 	l.accountLocked()
@@ -149,7 +152,7 @@ func (g *group) commit(b *batch.Batch, slot int, now time.Time) (lost batch.Drop
 	if c.Err() != nil {
 		lost.Unreadable = (b.Len() - read) * len(g.dests)
 	}
-	return lost, opened
+	return lost
 }
 
 // closeLocked closes the lane's open block and hands it to all destinations. It returns how many samples their queues
@@ -180,22 +183,23 @@ func (g *group) closeLocked(l *lane, now time.Time) (evicted int) {
 func (g *group) flush(now time.Time) {
 	for _, l := range g.lanes {
 		at := l.deadline.Load()
-		if !now.IsZero() && (at == 0 || at > now.UnixNano()) {
+		if !now.IsZero() && (at == 0 || at > int64(g.clock.at(now))) {
 			continue
 		}
 		l.mu.Lock()
 		if l.open.items > 0 {
 			g.closeLocked(l, time.Now())
 		}
+		l.full = false
 		l.accountLocked()
 		l.mu.Unlock()
 	}
 }
 
-// next is when the next open block is to be closed, in Unix nanoseconds; 0 when there is none.
-func (g *group) next() (at int64) {
+// next is when the next open block is to be closed, by the flushClock; 0 when there is none.
+func (g *group) next() (at time.Duration) {
 	for _, l := range g.lanes {
-		if d := l.deadline.Load(); d != 0 && (at == 0 || d < at) {
+		if d := time.Duration(l.deadline.Load()); d != 0 && (at == 0 || d < at) {
 			at = d
 		}
 	}

@@ -41,7 +41,7 @@ type Writer struct {
 	opts       Options      // immutable
 	blockBytes atomic.Int64 // memory of closed blocks
 	codec      *codec
-	wakeFlush  chan struct{}
+	clock      *flushClock
 
 	applyMu sync.Mutex // one Apply at a time; taken before mu
 
@@ -63,7 +63,7 @@ func New(opts Options) (*Writer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("remotewrite: %w", err)
 	}
-	w := &Writer{opts: opts, wakeFlush: make(chan struct{}, 1), codec: newCodec(opts.Pool, opts.ZstdLevel)}
+	w := &Writer{opts: opts, clock: newFlushClock(), codec: newCodec(opts.Pool, opts.ZstdLevel)}
 	if err := w.Apply(opts.Destinations); err != nil {
 		return nil, err
 	}
@@ -87,17 +87,8 @@ func (w *Writer) Commit(b *batch.Batch) batch.Dropped {
 	}
 	slot := int(b.Slot % uint64(w.opts.Slots))
 	now := time.Now()
-	wake := false
 	for _, g := range w.groups {
-		dropped, opened := g.commit(b, slot, now)
-		lost.Add(dropped)
-		wake = wake || opened
-	}
-	if wake {
-		select {
-		case w.wakeFlush <- struct{}{}:
-		default:
-		}
+		lost.Add(g.commit(b, slot, now))
 	}
 	return lost
 }
@@ -171,6 +162,7 @@ func (w *Writer) Close() error {
 	dests := w.dests
 	w.stopLocked(time.Now())
 	w.mu.Unlock()
+	w.clock.timer.Stop()
 	for _, d := range dests {
 		d.finish()
 	}
@@ -182,8 +174,7 @@ func (w *Writer) Close() error {
 func (w *Writer) flushLoop(ctx context.Context) {
 	turn := time.NewTicker(cacheAge / 4)
 	defer turn.Stop()
-	timer := time.NewTimer(0)
-	defer timer.Stop()
+	defer w.clock.timer.Stop()
 	for {
 		select {
 		case <-ctx.Done():
@@ -195,18 +186,16 @@ func (w *Writer) flushLoop(ctx context.Context) {
 			}
 			w.mu.RUnlock()
 			w.codec.turn(time.Now())
-			continue
-		case <-timer.C:
-		case <-w.wakeFlush:
-		}
-		if next := w.flush(time.Now()); next != 0 {
-			timer.Reset(time.Until(time.Unix(0, next)))
+		case <-w.clock.timer.C:
+			now := time.Now()
+			w.clock.rang(now)
+			w.clock.arm(w.flush(now))
 		}
 	}
 }
 
-// flush closes the open blocks whose time has come, and returns when the next one's comes, in Unix nanoseconds, or 0.
-func (w *Writer) flush(now time.Time) (next int64) {
+// flush closes the open blocks whose time has come, and returns when the next one's comes, by the flushClock, or 0.
+func (w *Writer) flush(now time.Time) (next time.Duration) {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
 	for _, g := range w.groups {
