@@ -109,6 +109,7 @@ func (m *Manager) parseAndCommit(tn *turn, resp *http.Response, err error, held 
 	track := st.cfg.TrackTimestampsStaleness
 	if err == nil {
 		out.Markers = t.table.finish(b, track)
+		m.tellReleased(t)
 	} else {
 		m.fail(t, &out, w, track)
 	}
@@ -298,10 +299,7 @@ func (m *Manager) finished(t *target, st *jobState, out *outcome, start time.Tim
 		r.labelBytes = t.table.sets.LabelBytes()
 	}
 	m.tableBytes.Add(r.memory - former)
-	if t.table != nil && t.table.released > 0 {
-		m.opts.Released(t.table.released)
-		t.table.released = 0
-	}
+	m.tellReleased(t)
 	r.scrapes++
 	if out.err != nil {
 		r.health, r.lastError = HealthDown, cut(out.err.Error(), 1024)
@@ -309,6 +307,14 @@ func (m *Manager) finished(t *target, st *jobState, out *outcome, start time.Tim
 	}
 	if r.health != was && (out.err != nil || was == HealthDown) {
 		m.logHealth(t, st, out.err)
+	}
+}
+
+// tellReleased tells of memory which the target's table took and let go of.
+func (m *Manager) tellReleased(t *target) {
+	if t.table != nil && t.table.released > 0 {
+		m.opts.Released(t.table.released)
+		t.table.released = 0
 	}
 }
 

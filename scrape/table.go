@@ -358,6 +358,7 @@ func (t *table) steady() bool {
 // finish appends the markers which are due after a good body.
 func (t *table) finish(b *batch.Batch, trackTimestamps bool) (markers int) {
 	t.tracked = trackTimestamps
+	t.endReading()
 	if t.steady() || t.marked {
 		return 0
 	}
@@ -367,6 +368,15 @@ func (t *table) finish(b *batch.Batch, trackTimestamps bool) (markers int) {
 		}
 	}
 	return markers
+}
+
+// endReading drops what only finds series: to encode a large batch takes seconds, and that memory is as large as a third of
+// the table.
+func (t *table) endReading() {
+	before := t.sets.Bytes()
+	t.sets.EndAdditions()
+	t.released += before - t.sets.Bytes() + t.ident.bytes() + t.olds.bytes()
+	t.ident, t.olds = nil, nil
 }
 
 // isGone reports whether the committed entry i is a primary one whose series was not met.
