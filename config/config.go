@@ -22,6 +22,7 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/klauspost/compress/s2"
 	commoncfg "github.com/prometheus/common/config"
 
 	"scraper/relabel"
@@ -53,16 +54,23 @@ type Config struct {
 	// Warnings are sentences for the log, each with its file and line: sections which an agent does not run, values
 	// which had to be adjusted.
 	Warnings []string
-	// source is the file as it was read, with its secrets: Text is made of it.
+	// source is the file as it was read, with its secrets, in s2: Text is made of it.
 	source []byte
+	size   int // of the file
 }
 
 // Size is the size of the file in bytes.
-func (c *Config) Size() int { return len(c.source) }
+func (c *Config) Size() int { return c.size }
 
 // Text is the file before %{ENV} was expanded, without its comments and with secrets hidden: what /config shows. It is made
 // anew by each call, since that takes many times the memory of the file, and it is seldom looked at.
-func (c *Config) Text() string { return redactText(c.source) }
+func (c *Config) Text() string {
+	text, err := s2.Decode(nil, c.source)
+	if err != nil {
+		return "" // of a Config which nobody loaded
+	}
+	return redactText(text)
+}
 
 // Global is the global section.
 type Global struct {

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/klauspost/compress/s2"
 	"go.yaml.in/yaml/v3"
 )
 
@@ -53,14 +54,11 @@ func Load(path string, o Options) (*Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read configuration: %w", err)
 	}
-	return parse(text, o)
+	return Parse(text, o)
 }
 
 // Parse checks the text of a configuration file, which it borrows. Its errors are those of Load.
-func Parse(text []byte, o Options) (*Config, error) { return parse(bytes.Clone(text), o) }
-
-// parse is Parse which takes ownership of the text.
-func parse(text []byte, o Options) (*Config, error) {
+func Parse(text []byte, o Options) (*Config, error) {
 	if o.Name == "" {
 		o.Name = "config"
 	}
@@ -81,7 +79,7 @@ func parse(text []byte, o Options) (*Config, error) {
 		return nil, err
 	}
 	c.Warnings = d.warnings
-	c.source = text
+	c.source, c.size = bytes.Clone(s2.Encode(nil, text)), len(text)
 	return c, nil
 }
 

@@ -98,6 +98,7 @@ func newLogger(s *Settings, w io.Writer) *slog.Logger {
 
 // loadConfig reads the configuration file.
 func loadConfig(s *Settings) (*config.Config, error) {
+	defer collectOften()()
 	if s.ConfigFile == "" {
 		return config.Parse(nil, config.Options{Dialect: s.Dialect})
 	}

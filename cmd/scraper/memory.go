@@ -92,6 +92,20 @@ func (a *agent) setMemory() {
 	}
 }
 
+// loadGCPercent is gcPercent while a configuration is read and applied. A large one becomes many times its size in nodes and
+// garbage, which at gcPercent would come on top of half of what the agent holds; collecting for that moment as soon as a
+// sixth was added costs tens of milliseconds where 5000 targets are read, and saves a tenth of the peak.
+const loadGCPercent = 15
+
+// collectOften has garbage collected more often until what it returns is called, unless it is so already, or not at all.
+func collectOften() (end func()) {
+	was := debug.SetGCPercent(loadGCPercent)
+	if was < loadGCPercent {
+		debug.SetGCPercent(was)
+	}
+	return func() { debug.SetGCPercent(was) }
+}
+
 // tellMemory logs what was found out about the memory. An agent which does not start says nothing but why.
 func (a *agent) tellMemory() {
 	a.budget.tell(a.log)

@@ -31,6 +31,7 @@ func (a *agent) start(cfg *config.Config) error {
 func (a *agent) change(load func() (*config.Config, error)) error {
 	a.reloadMu.Lock()
 	defer a.reloadMu.Unlock()
+	defer collectOften()()
 	start := time.Now()
 	err := a.apply(load)
 	a.metrics.reloaded(err, time.Now())
