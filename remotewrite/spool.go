@@ -10,8 +10,11 @@ import (
 )
 
 const (
-	// spoolTick is how often a spool does what time brings.
+	// spoolTick is how often a spool does what time brings, while there is a block, and once more after that.
 	spoolTick = time.Second
+	// spoolSlack is how much later that may be, if no block comes which it can be done with: those of a quiet agent come at
+	// intervals of a flush and a little, and it need not wake for both.
+	spoolSlack = 250 * time.Millisecond
 	// lockPoll is how often a spool whose directory another process has asks for it: a rolling update waits for it.
 	lockPoll = 200 * time.Millisecond
 	// lockPatience is how long blocks wait in memory for that. A process which is told to stop is gone by then; one
@@ -54,12 +57,14 @@ type spool struct {
 	recall []chan struct{}
 
 	// These are owned by run's goroutine.
-	retryAt   time.Time
-	pause     backoff
-	waitSince time.Time // since when another process has the directory
-	parts     [][]byte
-	limits    diskLimits
-	notedFor  *client // for which noteTenant was last called
+	maintained time.Time // when maintain was last called
+	calm       bool      // there was nothing to maintain then, and nothing has come since
+	retryAt    time.Time
+	pause      backoff
+	waitSince  time.Time // since when another process has the directory
+	parts      [][]byte
+	limits     diskLimits
+	notedFor   *client // for which noteTenant was last called
 
 	// These are guarded by the destination's lock.
 	q      *diskqueue.Queue // nil until it is open
@@ -103,22 +108,34 @@ func newSpool(d *destination, dir string, slots int) *spool {
 // run opens the queue and stores what comes, until ctx is done; then it stores what is left, and closes the queue. Drain is
 // closed when nothing more will come.
 func (s *spool) run(ctx context.Context, drain <-chan struct{}) {
-	tick := time.NewTicker(lockPoll)
-	defer tick.Stop()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
 	for {
-		if !time.Now().Before(s.retryAt) {
+		now := time.Now()
+		if now.Sub(s.maintained) >= s.interval() {
+			s.maintain(now)
+			s.maintained = now
+		}
+		if !now.Before(s.retryAt) {
 			if s.q == nil {
 				s.open()
-				tick.Reset(s.interval())
 			}
 			if s.q != nil {
 				s.store()
 			}
 		}
+		if s.calm && !s.busy() {
+			timer.Stop()
+		} else {
+			wait := s.interval()
+			if s.state == spoolOn {
+				wait += spoolSlack
+			}
+			timer.Reset(time.Until(s.maintained.Add(wait)))
+		}
 		select {
 		case <-s.wake:
-		case <-tick.C:
-			s.maintain(time.Now())
+		case <-timer.C:
 		case <-drain:
 			drain = nil
 			s.sendDirectly() // there is no time to wait for anybody
@@ -127,6 +144,14 @@ func (s *spool) run(ctx context.Context, drain <-chan struct{}) {
 			return
 		}
 	}
+}
+
+// busy reports whether something is to be looked at though no block comes.
+func (s *spool) busy() bool {
+	d := s.d
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return s.state != spoolOn || s.onDisk.Blocks > 0 || d.mem.now.blocks > 0 || len(s.kept) > 0
 }
 
 // interval is how often something is to be looked at.
@@ -273,6 +298,7 @@ func (s *spool) recalled(r record) bool {
 // failed: then it is the oldest of its slot all the same, and is settled on the disk when the sender is done with it.
 func (s *spool) stored(r record, b *block, seq uint64) {
 	d := s.d
+	s.calm = false
 	d.mu.Lock()
 	there, out := d.mem.stored(r)
 	if !there {
@@ -323,6 +349,7 @@ func (s *spool) maintain(now time.Time) {
 	if s.q == nil {
 		return
 	}
+	s.calm = !s.busy()
 	s.noteTenant()
 	if l := limitsOf(d.client.Load().dest); l != s.limits {
 		s.limits = l
