@@ -75,7 +75,6 @@ type Keeper struct {
 	accounts []*entry
 	watchers []*func(Level)
 	pressure pressure
-	peak     int64 // of the sum of accounts on the heap since memory was returned last
 	freed    time.Time
 	frees    uint64
 }
@@ -83,7 +82,9 @@ type Keeper struct {
 // entry is an account in the books.
 type entry struct {
 	Account
-	gaveBack int64 // by Release; guarded by Keeper.mu
+	// Guarded by Keeper.mu: what Release gave back, what the account had when it was asked last, and the most since memory
+	// was returned last.
+	gaveBack, last, peak int64
 }
 
 // New returns a Keeper without accounts.
@@ -172,6 +173,12 @@ func (k *Keeper) uses() (uses []Use, heap, offHeap int64) {
 		} else {
 			heap += n
 		}
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for i, a := range accounts {
+		a.last = uses[i].Bytes
+		a.peak = max(a.peak, a.last)
 	}
 	return uses, heap, offHeap
 }

@@ -165,7 +165,6 @@ func (k *Keeper) check(now time.Time) {
 	k.measureUntouched(now, rt)
 	k.mu.Lock()
 	p := &k.pressure
-	k.peak = max(k.peak, heap)
 	was := Level(k.level.Load())
 	level := p.observe(now, rt, heap, offHeap)
 	k.level.Store(uint32(level))
@@ -191,9 +190,9 @@ func (k *Keeper) check(now time.Time) {
 	}
 	if release {
 		k.release()
-		_, heap, _ = k.uses()
+		k.uses()
 	}
-	k.giveBack(now, heap)
+	k.giveBack(now)
 	if resident := int64(0); remember {
 		resident = k.resident()
 		k.mu.Lock()
@@ -250,16 +249,26 @@ func (k *Keeper) release() {
 	}
 }
 
-// giveBack returns memory to the system where the accounts have fallen far enough, to heap now.
-func (k *Keeper) giveBack(now time.Time, heap int64) {
+// giveBack returns memory to the system where the accounts have fallen far enough, each for itself: what one takes
+// meanwhile does not make up for what another let go.
+func (k *Keeper) giveBack(now time.Time) {
 	least := int64(freeAtLeast)
 	if k.budget > 0 {
 		least = min(least, k.budget/8)
 	}
 	k.mu.Lock()
-	due := k.peak-heap+k.released.Load() >= least && now.Sub(k.freed) >= freeEvery
+	fallen := k.released.Load()
+	for _, a := range k.accounts {
+		if !a.OffHeap {
+			fallen += a.peak - a.last
+		}
+	}
+	due := fallen >= least && now.Sub(k.freed) >= freeEvery
 	if due {
-		k.peak, k.freed = heap, now
+		for _, a := range k.accounts {
+			a.peak = a.last
+		}
+		k.freed = now
 		k.released.Store(0)
 		k.frees++
 	}
