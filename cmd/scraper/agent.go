@@ -54,7 +54,7 @@ type agent struct {
 	reloadMu sync.Mutex // one reload at a time
 
 	mu    sync.Mutex
-	cfg   *config.Config // what runs; nil until the first one was applied
+	shown *config.Config // what /config shows, without its jobs; nil until the first one was applied
 	ready error
 }
 
@@ -263,7 +263,7 @@ func (a *agent) isReady() error {
 
 func (a *agent) configText() string {
 	a.mu.Lock()
-	cfg := a.cfg
+	cfg := a.shown
 	a.mu.Unlock()
 	if cfg == nil {
 		return ""

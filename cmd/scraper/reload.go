@@ -80,8 +80,10 @@ func (a *agent) apply(load func() (*config.Config, error)) error {
 	if err := a.targets.Apply(cfg, a.found.Apply); err != nil {
 		return err
 	}
+	shown := *cfg
+	shown.Jobs, shown.RemoteWrites = nil, nil // who runs them has what is still needed: of a job which stayed, the old one
 	a.mu.Lock()
-	a.cfg = cfg
+	a.shown = &shown
 	a.mu.Unlock()
 	return nil
 }
