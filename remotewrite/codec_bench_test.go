@@ -17,7 +17,7 @@ import (
 )
 
 // BenchmarkEncode fills a block and encodes it in each protocol, and says how many bytes a sample takes on the wire. What
-// filling costs alone, protocol=none says. The bodies are those of a directory beside the project, where there is one; what
+// filling costs alone, protocol=none says, and 1.0/uncompressed what remains without snappy. The bodies are those of a directory beside the project, where there is one; what
 // has fewer than a block's samples is there several times, of different instances.
 func BenchmarkEncode(b *testing.B) {
 	pool, err := bufpool.New(bufpool.Options{})
@@ -107,6 +107,30 @@ func benchmarkEncode(b *testing.B, corpus string, tg *target, rows []encodeRow) 
 			b.ReportMetric(float64(memory)/n, "open-B/sample")
 		})
 	}
+	b.Run(corpus+"/protocol=1.0/uncompressed", func(b *testing.B) {
+		open := newBuilder(tg.pool, &account)
+		ws := workspace{}
+		buf := tg.pool.Get(chunkBytes)
+		defer buf.Release()
+		b.ReportAllocs()
+		bytes := 0
+		for b.Loop() {
+			bytes = 0
+			for few := range slices.Chunk(rows, 400) { // less than the buffer holds, so that nothing is compressed
+				for _, r := range few {
+					open.append(tg.dict, &row{refs: r.refs, value: r.value, tsMillis: 1760000000123}, 64<<20)
+				}
+				out := output{pool: tg.pool, buf: buf, seg: segments{pool: tg.pool}}
+				ws.one.run(&open, &ws, &out, false)
+				bytes += len(buf.B)
+				buf.B = buf.B[:0]
+				open.discard()
+			}
+		}
+		n := float64(len(rows))
+		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/n, "ns/sample")
+		b.ReportMetric(float64(bytes)/n, "wire-B/sample")
+	})
 	f(ProtocolAuto, 0)
 	f(Protocol1, 0)
 	f(Protocol2, 0)
