@@ -9,6 +9,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"sync"
@@ -296,7 +297,7 @@ func TestTransportWhichNeverCloses(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
 	go func() { done <- w.Run(ctx) }()
-	tg.commit(t, w, 0, 10, 1)
+	tg.commit(t, w, 0, 3000, 1) // a block which is not copied
 	cancel()
 	if err := <-done; err != nil {
 		t.Fatal(err)
@@ -312,3 +313,52 @@ func TestTransportWhichNeverCloses(t *testing.T) {
 type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// TestSmallBodyIsOneWrite counts what a connection is given for a small block, and for a large one.
+func TestSmallBodyIsOneWrite(t *testing.T) {
+	var got []byte
+	s := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		got, _ = io.ReadAll(r.Body)
+	}))
+	defer s.Close()
+	var writes atomic.Int64
+	rt := &http.Transport{DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+		c, err := new(net.Dialer).DialContext(ctx, network, address)
+		return writeCounter{c, &writes}, err
+	}}
+	defer rt.CloseIdleConnections()
+	tg := newTarget(t, bufpooltest.New(t))
+	var account atomic.Int64
+	var open bodies
+	for _, rows := range []int{10, 3000} {
+		blk := testBlock(t, tg, &account, 0, rows)
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := open.attach(req, blk, nil); err != nil {
+			t.Fatal(err)
+		}
+		writes.Store(0)
+		resp, err := rt.RoundTrip(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if n, small := writes.Load(), blk.bytes <= copiedBytes; (n == 1) != small || small != (rows == 10) || !bytes.Equal(got, blockBytes(blk)) {
+			t.Errorf("a block of %d bytes took %d writes, and arrived as %d bytes", blk.bytes, n, len(got))
+		}
+		blk.release()
+	}
+	open.close() // the transport closes a body when it gets to it
+}
+
+type writeCounter struct {
+	net.Conn
+	n *atomic.Int64
+}
+
+func (c writeCounter) Write(p []byte) (int, error) {
+	c.n.Add(1)
+	return c.Conn.Write(p)
+}

@@ -69,7 +69,10 @@ func TestWatchdogWaits(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			s := &script{}
 			s.steps = []http.HandlerFunc{func(w http.ResponseWriter, _ *http.Request) {
-				if last := s.bodies[len(s.bodies)-1]; emptyToo || len(last) > 1 {
+				s.mu.Lock()
+				last := s.bodies[len(s.bodies)-1]
+				s.mu.Unlock()
+				if emptyToo || len(last) > 1 {
 					w.WriteHeader(503)
 				}
 			}}
