@@ -110,7 +110,9 @@ func (r *request) rows(from, to int) (n int) {
 	return n
 }
 
-// cut returns the block of the series from..to-1, with one holder. It is like blk but for that.
+// cut returns the block of the series from..to-1, with one holder. It is like blk but for that: of protocol 2's symbols it has
+// those of its own series, or pieces of a block with long labels would hardly be smaller, and each piece would have the words
+// that the receiver does not like.
 func (d *destination) cut(r *request, blk *block, from, to int) *block {
 	raw := d.pool.Get(len(r.raw.B))
 	defer raw.Release()
@@ -120,7 +122,16 @@ func (d *destination) cut(r *request, blk *block, from, to int) *block {
 			raw.B = append(raw.B, r.raw.B[m.from:m.to]...)
 		}
 	}
-	return d.codec.pack(raw.B, blk, r.rows(from, to))
+	piece := d.codec.pack(raw.B, blk, r.rows(from, to))
+	if piece.protocol != Protocol2 {
+		return piece
+	}
+	own, err := d.codec.recode(piece, Protocol2)
+	if err != nil || own == nil {
+		return piece
+	}
+	piece.release()
+	return own
 }
 
 // seriesText is the name and labels of a series, as far as a log can take them.
