@@ -57,7 +57,7 @@ func (w *world) instrumented(addr string) (asked func() string) {
 		if err != nil {
 			w.t.Error(err)
 		}
-		format := expfmt.NegotiateIncludingOpenMetrics(rq.Header)
+		format := expfmt.NegotiateAccept(rq.Header, expfmt.DefaultOpenMetricsAcceptedFormats()...)
 		var b bytes.Buffer
 		enc := expfmt.NewEncoder(&b, format)
 		for _, f := range families {

@@ -77,7 +77,7 @@ func BenchmarkLearnLarge(b *testing.B) {
 				r.b = batch.NewSpooled(pool, spool)
 				debug.FreeOSMemory()
 				before := heapBytes()
-				peak, start := int64(0), time.Now()
+				peak := int64(0)
 				var quarter, threeQuarters time.Time
 				lines := &largeBody{n: *learnSeries, unique: unique}
 				body := &progress{r: lines, each: int64(*learnSeries) * 200 / 40, at: func() {
@@ -90,7 +90,7 @@ func BenchmarkLearnLarge(b *testing.B) {
 					}
 				}}
 				b.StartTimer()
-				start = time.Now()
+				start := time.Now()
 				r.scrapeFrom(b, body)
 				end := time.Now()
 				b.StopTimer()
