@@ -108,11 +108,12 @@ func Machine() string {
 		}
 	}
 	kernel, _ := os.ReadFile("/proc/sys/kernel/osrelease") // a description may be incomplete
+	version, _, _ := strings.Cut(strings.TrimSpace(string(kernel)), "-") // without the distribution's part
 	var total int64
 	if info, err := os.ReadFile("/proc/meminfo"); err == nil {
 		_, _ = fmt.Sscanf(string(info), "MemTotal: %d kB", &total)
 	}
-	return fmt.Sprintf("%d × %s, %.0f GiB, Linux %s", runtime.NumCPU(), model, float64(total)/(1<<20), strings.TrimSpace(string(kernel)))
+	return fmt.Sprintf("%d × %s, %.0f GiB, Linux %s", runtime.NumCPU(), model, float64(total)/(1<<20), version)
 }
 
 // LoadAverage is the machine's, of the last minute.
