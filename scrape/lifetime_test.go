@@ -36,14 +36,14 @@ func TestLifetime(t *testing.T) {
 			synctest.Wait()
 			<-l.Done()
 			<-child.Done()
-			if l.Err() != c.want || !errors.Is(l.Err(), c.is) || context.Cause(child) != c.want {
+			if !errors.Is(l.Err(), c.want) || !errors.Is(l.Err(), c.is) || !errors.Is(context.Cause(child), c.want) {
 				t.Errorf("Err() = %v, and a child's cause is %v, want %v", l.Err(), context.Cause(child), c.want)
 			}
 			if len(called) != 1 || called[0] != "kept" || kept() {
 				t.Errorf("%v were called, want those which were not taken back", called)
 			}
 			l.end(errStopping)
-			if l.Err() != c.want {
+			if !errors.Is(l.Err(), c.want) {
 				t.Errorf("Err() after a second end = %v, want the first cause", l.Err())
 			}
 			l.AfterFunc(func() { called = append(called, "at once") })

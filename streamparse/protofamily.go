@@ -63,7 +63,7 @@ func (p *Parser) readField() bool {
 	begin := p.pos
 	err := p.parseField(p.w[p.pos:min(uint64(p.end), uint64(p.pos)+pb.left)])
 	if err != nil && p.err == nil {
-		if err == errCut && p.pos == begin && !whole {
+		if errors.Is(err, errCut) && p.pos == begin && !whole {
 			err = errBodyCut
 		}
 		p.refuse(err)
