@@ -107,7 +107,7 @@ func Machine() string {
 			}
 		}
 	}
-	kernel, _ := os.ReadFile("/proc/sys/kernel/osrelease") // a description may be incomplete
+	kernel, _ := os.ReadFile("/proc/sys/kernel/osrelease")               // a description may be incomplete
 	version, _, _ := strings.Cut(strings.TrimSpace(string(kernel)), "-") // without the distribution's part
 	var total int64
 	if info, err := os.ReadFile("/proc/meminfo"); err == nil {
