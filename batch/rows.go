@@ -100,6 +100,12 @@ func (b *Batch) appendExtra(kind Kind, head uint32, value float64, tsMillis *int
 	}
 }
 
+// OfSet reports whether the current row is a sample or a histogram of its label set, with its time: not an exemplar, nor
+// metadata, nor a row which brings its labels.
+func (c *Cursor) OfSet() bool {
+	return c.Labels == nil && (c.Kind == KindSample || c.Kind == KindHistogram)
+}
+
 // takeExtra reads the rest of a row with extras.
 func (c *Cursor) takeExtra() {
 	c.extra, c.Extra = true, Extra{}

@@ -25,7 +25,7 @@ func (t *table) commit(b *batch.Batch) {
 	}
 	if b.Timed() > 0 {
 		for c := b.Cursor(); c.Next(); {
-			if c.Timed && c.Kind != batch.KindExemplar && c.Labels == nil {
+			if c.Timed && c.OfSet() {
 				t.sets.SetLast(c.Set, c.TimestampMillis)
 			}
 		}

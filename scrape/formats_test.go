@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/common/expfmt"
@@ -136,6 +137,24 @@ func TestFormats(t *testing.T) {
 		w.apply(oneJob("scrape_native_histograms: true", "always_scrape_classic_histograms: true"))
 		wantSamples(t, "both", w.scrapeNow(), slices.Clone(floats)...)
 		checkBooks(w)
+	})
+}
+
+// TestExemplarsHaveTimesOfTheirOwn: a series which a body repeats is compared with its samples, whatever the times of their
+// exemplars are.
+func TestExemplarsHaveTimesOfTheirOwn(t *testing.T) {
+	bubble(t, Options{Dialect: config.Prometheus, Metadata: true}, func(w *world) {
+		now := time.Now().Unix()
+		body := fmt.Sprintf("# TYPE a counter\na_total 1 %d # {trace_id=\"x\"} 1 %d\na_total 2 %d\na_total 3 %[3]d\n# EOF\n", now-20, now-1, now-10)
+		w.serve("a:80", http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
+			rw.Header().Set("Content-Type", "application/openmetrics-text; version=1.0.0")
+			_, _ = rw.Write([]byte(body))
+		}))
+		w.apply(oneJob())
+		wantSamples(t, "a series with three samples, one of them again", w.scrapeNow(), "a_total 1", "a_total 2")
+		if got := w.sink.takeSpecial(); len(got) != 1 {
+			t.Errorf("exemplars are %q, want one", got)
+		}
 	})
 }
 

@@ -417,7 +417,9 @@ func (r *reading) lastInBody(set labelset.ID) int64 {
 	if r.tab.lasts == nil {
 		r.tab.lasts = make(map[labelset.ID]int64, r.b.Len())
 		for c := r.b.Cursor(); c.Next(); {
-			r.tab.lasts[c.Set] = c.TimestampMillis
+			if c.OfSet() {
+				r.tab.lasts[c.Set] = c.TimestampMillis
+			}
 		}
 	}
 	if ts, ok := r.tab.lasts[set]; ok {
