@@ -30,28 +30,14 @@ import (
 	"scraper/bench/report"
 )
 
-// joinFlag makes the program join a control group and become another program.
-const joinFlag = "-join-group-and-exec"
-
 func main() {
-	if len(os.Args) > 4 && os.Args[1] == joinFlag {
-		fmt.Fprintln(os.Stderr, "bench:", become(os.Args[2], os.Args[4:]))
-		os.Exit(127)
-	}
+	agent.BecomeIfAsked(os.Args)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := run(ctx, os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
-}
-
-// become joins the group in dir and replaces this program by another; it returns only if that fails.
-func become(dir string, args []string) error {
-	if err := proc.Join(dir); err != nil {
-		return err
-	}
-	return syscall.Exec(args[0], args, os.Environ())
 }
 
 // run is the whole benchmark.
@@ -87,7 +73,7 @@ func run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	b := &bench{out: os.Stdout, length: f.length, tmp: tmp, launcher: agent.Launcher{Path: self, Flag: joinFlag}}
+	b := &bench{out: os.Stdout, length: f.length, tmp: tmp, launcher: agent.Launcher{Path: self}}
 	b.probeCgroup()
 	if f.bodies != "" {
 		if b.bodies, err = body.ReadCaptured(f.bodies); err != nil {

@@ -92,7 +92,7 @@ func TestMeasure(t *testing.T) {
 	if _, err := exec.LookPath("go"); err != nil {
 		t.Skip(err)
 	}
-	path, err := build(t.Context(), "scraper/bench", "./floor", filepath.Join(t.TempDir(), "floor"))
+	path, err := agent.Build(t.Context(), "scraper/bench", "./floor", filepath.Join(t.TempDir(), "floor"))
 	if err != nil {
 		t.Fatal(err)
 	}

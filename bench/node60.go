@@ -334,7 +334,7 @@ func (n *node) deploy(ctx context.Context, rules relabeling, turn int) error {
 			return err
 		}
 	}
-	n.m.samples.wg.Go(func() {
+	n.m.beside.Go(func() {
 		if sleep(ctx, 5*second) == nil {
 			for _, t := range old {
 				n.m.farm.Remove(t)

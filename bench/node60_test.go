@@ -20,6 +20,7 @@ import (
 	"scraper/bench/agent"
 	"scraper/bench/body"
 	"scraper/bench/farm"
+	"scraper/bench/sampler"
 	"scraper/bench/sink"
 )
 
@@ -30,7 +31,7 @@ func newNode(t *testing.T, rules relabeling, bodies *body.Captured) (*measuremen
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := &measurement{token: "secret", samples: &sampler{}, bodies: bodies, config: agent.Config{Dir: t.TempDir()}}
+	m := &measurement{token: "secret", samples: &sampler.Sampler{}, bodies: bodies, config: agent.Config{Dir: t.TempDir()}}
 	m.farm = farm.New(farm.Options{TLS: cert.Config(), Token: m.token})
 	t.Cleanup(m.farm.Close)
 	n, err := buildNode(t.Context(), m, rules)
@@ -313,5 +314,5 @@ func TestNodeChurn(t *testing.T) {
 		t.Errorf("agents are told of %d applications after a deployment (%v), want 40, five of them others", len(groups), err)
 	}
 	cancel()
-	m.samples.wg.Wait()
+	m.beside.Wait()
 }

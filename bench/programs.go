@@ -38,10 +38,10 @@ func findAgents(ctx context.Context, f flags, tmp string) ([]*agent.Agent, error
 			return nil, err
 		case kind == agent.Ours || kind == agent.OursPrometheus:
 			if path = f.ours; path == "" {
-				path, err = build(ctx, "scraper", "./cmd/scraper", filepath.Join(tmp, "scraper"))
+				path, err = agent.Build(ctx, "scraper", "./cmd/scraper", filepath.Join(tmp, "scraper"))
 			}
 		case kind == agent.FloorDiscard || kind == agent.FloorPush:
-			path, err = build(ctx, "scraper/bench", "./floor", filepath.Join(tmp, "floor"))
+			path, err = agent.Build(ctx, "scraper/bench", "./floor", filepath.Join(tmp, "floor"))
 		case !known:
 			err = fmt.Errorf("agent %q: say where it is with -peer %s=PATH", name, name)
 		}
@@ -59,28 +59,4 @@ func findAgents(ctx context.Context, f flags, tmp string) ([]*agent.Agent, error
 		agents = append(agents, a)
 	}
 	return agents, nil
-}
-
-// build compiles a program of this tree, unless that has happened. The agent belongs to another module than the
-// benchmark, so it is built where that one is.
-func build(ctx context.Context, module, pkg, out string) (string, error) {
-	if _, err := os.Stat(out); err == nil {
-		return out, nil
-	}
-	dir, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", module).Output()
-	if err != nil {
-		return "", fmt.Errorf("find the module %s, from which %s is built (-ours avoids that): %w", module, pkg, err)
-	}
-	root := strings.TrimSpace(string(dir))
-	version := "unknown"
-	if tag, err := exec.CommandContext(ctx, "git", "-C", root, "describe", "--tags", "--always", "--dirty").Output(); err == nil {
-		version = strings.TrimSpace(string(tag))
-	}
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-s -w -X main.version="+version, "-o", out, pkg)
-	cmd.Dir = root
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if text, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build %s: %w\n%s", pkg, err, text)
-	}
-	return out, nil
 }

@@ -5,10 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -17,6 +17,7 @@ import (
 	"scraper/bench/farm"
 	"scraper/bench/proc"
 	"scraper/bench/report"
+	"scraper/bench/sampler"
 	"scraper/bench/sink"
 )
 
@@ -62,9 +63,10 @@ type measurement struct {
 	begun    time.Time     // of the window
 	usedCPU  time.Duration // by processes of this measurement which have ended
 	pid      atomic.Int64
-	samples  *sampler
+	samples  *sampler.Sampler
 	res      report.Result
 	children []func(ctx context.Context) // what runs beside the agent, until the end
+	beside   sync.WaitGroup              // for them, and for what they start
 }
 
 // drain is how long the rest may take to arrive, where the scenario does not say. Prometheus sends the rest of a batch after
@@ -90,7 +92,7 @@ func (b *bench) measure(ctx context.Context, s *scenario, a *agent.Agent) (res r
 	}
 	defer os.RemoveAll(dir)
 	fmt.Fprintf(b.out, "  %s: %.0f s, of which %.0f are measured\n", a.Name, (m.warm + m.window).Seconds(), m.window.Seconds())
-	if err := readAll(a.Path); err != nil {
+	if err := a.ReadProgram(); err != nil {
 		return m.res, err
 	}
 	if err := m.prepare(ctx, dir); err != nil {
@@ -116,20 +118,6 @@ func (b *bench) measure(ctx context.Context, s *scenario, a *agent.Agent) (res r
 	return m.res, m.run(ctx)
 }
 
-// readAll reads a program, so that its pages are charged to this process' control group: else they would be charged to the
-// first agent's which meets them, and not to the next one's.
-func readAll(path string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return fmt.Errorf("read the agent's program: %w", err)
-	}
-	defer f.Close()
-	if _, err := io.Copy(io.Discard, f); err != nil {
-		return fmt.Errorf("read the agent's program: %w", err)
-	}
-	return nil
-}
-
 // prepare makes everything but the agent.
 func (m *measurement) prepare(ctx context.Context, dir string) error {
 	cert, err := sink.NewCertificate()
@@ -149,7 +137,7 @@ func (m *measurement) prepare(ctx context.Context, dir string) error {
 	if err := os.WriteFile(ca, cert.PEM(), 0o644); err != nil {
 		return err
 	}
-	listen, err := freeAddress(ctx)
+	listen, err := agent.FreeAddress(ctx)
 	if err != nil {
 		return err
 	}
@@ -158,16 +146,6 @@ func (m *measurement) prepare(ctx context.Context, dir string) error {
 		return fmt.Errorf("build the targets: %w", err)
 	}
 	return m.config.Write(m.agent.Kind)
-}
-
-// freeAddress is a loopback address which nobody listens on now.
-func freeAddress(ctx context.Context) (string, error) {
-	var lc net.ListenConfig
-	l, err := lc.Listen(ctx, "tcp4", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	return l.Addr().String(), l.Close()
 }
 
 // close ends the targets and the endpoint.
@@ -239,20 +217,22 @@ func (m *measurement) run(ctx context.Context) error {
 		return err
 	}
 	defer func() { m.process.Kill() }()
-	m.samples = startSampler(m)
-	defer m.samples.stop()
+	m.samples = sampler.Start(func() int { return int(m.pid.Load()) }, m.group)
+	defer m.samples.Stop()
 	side, stopSide := context.WithCancel(ctx)
-	defer stopSide()
 	for _, child := range m.children {
-		m.samples.wg.Go(func() { child(side) })
+		m.beside.Go(func() { child(side) })
 	}
-	defer stopSide()
+	defer func() {
+		stopSide()
+		m.beside.Wait()
+	}()
 
 	if err := m.wait(ctx, m.warm); err != nil {
 		return err
 	}
 	m.begun = time.Now()
-	m.samples.mark(m.begun)
+	m.samples.Mark(m.begun)
 	before, err := m.moment()
 	if err != nil {
 		return m.dead(err)
@@ -341,9 +321,9 @@ func (m *measurement) evaluate(a, b moment) {
 
 func (m *measurement) evaluateMemory(from, to time.Time) {
 	r := &m.res
-	r.Timeline, r.Marks = m.samples.timeline(m.res.Started)
-	r.AnonAvg, r.AnonWindowPeak, r.WorkingSetAvg, _ = m.samples.between(from, to)
-	_, r.AnonPeak, _, r.WorkingSetPeak = m.samples.between(m.res.Started, to)
+	r.Timeline, r.Marks = m.samples.Timeline(m.res.Started)
+	r.AnonAvg, r.AnonWindowPeak, r.WorkingSetAvg, _ = m.samples.Between(from, to)
+	_, r.AnonPeak, _, r.WorkingSetPeak = m.samples.Between(m.res.Started, to)
 	m.noteFirst()
 	r.Connections = m.farm.Connections()
 }
@@ -396,4 +376,20 @@ func (m *measurement) noteNumber(key string, n int64, unit string) {
 }
 
 // mark notes an event in the course of the memory.
-func (m *measurement) mark(text string) { m.samples.event(text) }
+func (m *measurement) mark(text string) { m.samples.Event(text) }
+
+// anonNow is the average of the last two seconds, in bytes.
+func (m *measurement) anonNow() int64 {
+	return m.anonBetween(time.Now().Add(-2*time.Second), time.Now())
+}
+
+func (m *measurement) anonBetween(from, to time.Time) int64 {
+	avg, _, _, _ := m.samples.Between(from, to)
+	return avg
+}
+
+// peakAnon is the highest since the start, in bytes.
+func (m *measurement) peakAnon() int64 {
+	_, peak, _, _ := m.samples.Between(m.res.Started, time.Now())
+	return peak
+}

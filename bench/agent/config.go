@@ -57,8 +57,9 @@ type Config struct {
 	Dir string
 	// ListenAddr is where the agent shall listen.
 	ListenAddr string
-	// MemoryLimit is what the agent's control group is limited to, in bytes. 0: it is not.
-	MemoryLimit int64
+	// Args are more arguments than all agents of the kind get, Env are variables beside this process' own, and Wrapper is a
+	// command which becomes the agent: an absolute path, and arguments.
+	Args, Env, Wrapper []string
 }
 
 type yaml = map[string]any

@@ -16,9 +16,9 @@ import (
 // maxLog bounds what is kept of an agent's output, in bytes.
 const maxLog = 64 << 10
 
-// Launcher is the benchmark's own program, which joins a control group and then becomes the agent, so that all of the
-// agent's memory is counted there. Empty: agents are started without one.
-type Launcher struct{ Path, Flag string }
+// Launcher is the benchmark's own program, which joins a control group and then becomes the agent (BecomeIfAsked), so that
+// all of the agent's memory is counted there. Empty: agents are started without a group.
+type Launcher struct{ Path string }
 
 // Process is an agent which was started.
 type Process struct {
@@ -35,13 +35,14 @@ type Process struct {
 // Start starts the agent, in the control group in groupDir unless that is empty. It is killed when this process dies.
 // The caller ends it by Stop or Kill.
 func (a *Agent) Start(c Config, l Launcher, groupDir string) (*Process, error) {
-	name, args := a.Path, a.Args(c)
+	command := slices.Concat(c.Wrapper, []string{a.Path}, a.Args(c), c.Args)
 	if groupDir != "" {
-		name, args = l.Path, slices.Concat([]string{l.Flag, groupDir, "--", a.Path}, args)
+		command = slices.Concat([]string{l.Path, joinFlag, groupDir, "--"}, command)
 	}
 	p := &Process{done: make(chan struct{})}
-	cmd := exec.CommandContext(context.Background(), name, args...) // its end is Stop's and Kill's
+	cmd := exec.CommandContext(context.Background(), command[0], command[1:]...) // its end is Stop's and Kill's
 	cmd.Dir = c.Dir
+	cmd.Env = append(os.Environ(), c.Env...)
 	cmd.Stdout, cmd.Stderr = &p.log, &p.log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	started := make(chan error)
