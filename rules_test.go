@@ -38,7 +38,7 @@ var mustNotReach = []struct{ from, to, why string }{
 }
 
 // testOnly names packages which nothing but tests, and each other, may import.
-var testOnly = []string{"testing", "bufpool/bufpooltest", "internal/leaktest", "internal/alloctest", "internal/memnet"}
+var testOnly = []string{"testing", "bufpool/bufpooltest", "internal/leaktest", "internal/alloctest", "internal/memnet", "streamparse/bodytest"}
 
 // A place is where a forbidden thing is allowed all the same.
 type place struct {
