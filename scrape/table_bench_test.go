@@ -63,6 +63,7 @@ type benchRig struct {
 	b      *batch.Batch
 	learn  learner
 	honor  bool
+	body   streamparse.Body
 	ts     int64
 	reader bytes.Reader
 }
@@ -92,7 +93,7 @@ func (r *benchRig) scrape(b *testing.B, body []byte) counts {
 func (r *benchRig) scrapeFrom(b *testing.B, body io.Reader) counts {
 	r.ts += 1000
 	r.b.Sets, r.b.TimestampMillis = r.tab.sets, r.ts
-	r.parser.Reset(body)
+	r.parser.ResetBody(body, r.body)
 	r.learn.typ = streamparse.TypeUntyped
 	r.tab.begin()
 	rd := reading{p: r.parser, tab: r.tab, b: r.b, learn: &r.learn, honorTime: r.honor, sampleLimit: noLimit, now: time.Now()}
