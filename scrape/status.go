@@ -43,6 +43,8 @@ type TargetStatus struct {
 	LabelBytes      int64 // of its labels in the dictionary, which others may have as well
 	BatchBytes      int64 // of memory for the samples of the last scrape, until it was complete
 	Scrapes, Failed uint64
+	// Held says why the target is not scraped because memory is short, and since when.
+	Held Held
 }
 
 // DroppedStatus is a target which relabeling dropped, or which could not be made.

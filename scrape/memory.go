@@ -1,0 +1,81 @@
+package scrape
+
+import (
+	"time"
+
+	"scraper/memlimit"
+)
+
+// MemoryState is what the shortage of memory does to the targets, at one moment. It is a copy.
+type MemoryState struct {
+	// Level is how short memory is.
+	Level memlimit.Level
+	// Admission says how memory is handed out to scrapes before they begin.
+	Admission memlimit.AdmissionStats
+	// Held are the targets which are not scraped for it, in full or at all, the longest held first.
+	Held []HeldTarget
+	// Next are those which would be shed next, the first one first; at most MaxShedNext.
+	Next []HeldTarget
+	// OwedMarkers are the staleness markers of series of shed targets which were not sent yet.
+	OwedMarkers int64
+	// Skipped counts the scrapes which were skipped, by reason.
+	Skipped map[SkipReason]uint64
+	// Shed and Readmitted count how often a target was shed, and let in again.
+	Shed, Readmitted uint64
+}
+
+// MaxShedNext is how many targets MemoryState.Next has at most.
+const MaxShedNext = 10
+
+// HeldTarget is a target in a MemoryState.
+type HeldTarget struct {
+	ID  uint64
+	Job string
+	URL string // as in TargetStatus
+	// Bytes is what its last scrape cost: its table, its labels in the dictionary, the samples and buffers of the scrape.
+	Bytes int64
+	// Held says why it is held, and since when; the zero value in Next.
+	Held Held
+}
+
+// Held says why a target is not scraped because memory is short.
+type Held struct {
+	// Reason is empty for a target which is scraped.
+	Reason SkipReason
+	Since  time.Time
+	// Skipped counts the scrapes which were skipped since then.
+	Skipped uint64
+}
+
+// SkipReason says why a scrape was skipped because memory is short.
+type SkipReason string
+
+// The reasons.
+const (
+	// SkipNone: it was not.
+	SkipNone SkipReason = ""
+	// SkipShed: memory is critical, and the target is one of the largest; or it has not been let in again yet.
+	SkipShed SkipReason = "shed"
+	// SkipNew: memory is high, and the target has more new series than can be carried without remembering them.
+	SkipNew SkipReason = "new"
+	// SkipWaiting: no memory became free before the next scrape was due.
+	SkipWaiting SkipReason = "waiting"
+)
+
+// String says it in words, as errors and pages do.
+func (r SkipReason) String() string {
+	switch r {
+	case SkipShed:
+		return "memory limit: shed, because memory is critical and this target is one of the largest"
+	case SkipNew:
+		return "memory limit: waits until memory is less short, because its series are new and too many"
+	case SkipWaiting:
+		return "memory limit: no memory became free before the next scrape was due"
+	}
+	return ""
+}
+
+// MemoryState returns what the shortage of memory does to the targets.
+func (m *Manager) MemoryState() MemoryState {
+	return MemoryState{Skipped: map[SkipReason]uint64{SkipShed: 0, SkipNew: 0, SkipWaiting: 0}}
+}
