@@ -73,7 +73,10 @@ var forbiddenNames = []struct {
 		{"internal/leaktest", "it ends test binaries, which have no other way to fail after their tests"},
 	}},
 	{"os", []string{"Args", "Getenv", "LookupEnv", "Environ", "ExpandEnv", "Setenv", "Unsetenv", "Clearenv"}, "settings come in Options", []place{command}},
-	{"log/slog", []string{"Default", "SetDefault", "Debug", "DebugContext", "Info", "InfoContext", "Warn", "WarnContext", "Error", "ErrorContext", "Log", "LogAttrs", "With", "SetLogLoggerLevel"}, "log with the *slog.Logger in Options", nil},
+	{"log/slog", []string{"Default", "Debug", "DebugContext", "Info", "InfoContext", "Warn", "WarnContext", "Error", "ErrorContext", "Log", "LogAttrs", "With", "SetLogLoggerLevel"}, "log with the *slog.Logger in Options", nil},
+	{"log/slog", []string{"SetDefault"}, "log with the *slog.Logger in Options", []place{
+		{"cmd/scraper", "what the standard library writes to its own logger belongs in the process' log"},
+	}},
 	{"net/http", []string{"DefaultClient", "DefaultTransport", "DefaultServeMux", "Get", "Head", "Post", "PostForm", "Handle", "HandleFunc", "ListenAndServe", "ListenAndServeTLS"}, "it is shared with the whole process; make your own", nil},
 	{"net", []string{"DefaultResolver"}, "it is shared with the whole process; make your own", []place{
 		{"internal/leaktest", "it keeps tests from asking the network for names"},

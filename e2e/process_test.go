@@ -181,6 +181,12 @@ func (a *agent) metrics(t testing.TB) map[string]float64 {
 	if status != http.StatusOK {
 		t.Fatalf("GET /metrics = %d, want 200", status)
 	}
+	return books(t, text)
+}
+
+// books returns the series of a page of metrics, and wants the books on it to balance.
+func books(t testing.TB, text string) map[string]float64 {
+	t.Helper()
 	m := make(map[string]float64)
 	for _, s := range parseText(t, text) {
 		m[s.text] = s.value
@@ -189,6 +195,15 @@ func (a *agent) metrics(t testing.TB) map[string]float64 {
 		}
 	}
 	return m
+}
+
+// terminate is the process', after a last look at the books, where everybody may look at them.
+func (a *agent) terminate(t testing.TB) {
+	t.Helper()
+	if status, text, err := try(http.MethodGet, a.url+"/metrics"); err == nil && status == http.StatusOK {
+		books(t, text)
+	}
+	a.process.terminate(t)
 }
 
 // descriptors returns how many files and sockets the process has open.

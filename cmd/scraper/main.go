@@ -61,6 +61,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return runQueueCommand(s, stdout, stderr)
 	}
 	log := newLogger(s, stderr)
+	slog.SetDefault(log) // for net/http, whose client writes what it thinks of a peer to the standard library's logger
 	for _, w := range warnings {
 		log.Warn("command line", "warning", w)
 	}
