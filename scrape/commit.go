@@ -33,6 +33,7 @@ func (t *table) commit(b *batch.Batch) {
 	t.marked = false
 	t.sentMillis = b.TimestampMillis
 	t.departed.expire()
+	t.exemplars.commit()
 	if t.steady() {
 		t.runs = t.runs[:0]
 		t.ownTime, t.lasts = nil, nil

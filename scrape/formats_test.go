@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -96,6 +97,8 @@ func TestFormats(t *testing.T) {
 			{"scrape_protocols: [OpenMetricsText0.0.1]", 2, false},
 			{"scrape_protocols: [PrometheusProto]", 2, false},
 		} {
+			w.apply("scrape_configs: []\n") // what follows is a target which was never scraped
+			w.pass(0)
 			w.apply(oneJob(c.keys))
 			for round := range 2 {
 				w.sink.takeSpecial()
@@ -105,9 +108,13 @@ func TestFormats(t *testing.T) {
 				}
 				wantSamples(t, fmt.Sprint(c.keys, ", round ", round), got, slices.Clone(floats)...)
 				special := w.sink.takeSpecial()
-				if len(special) != c.exemplars {
-					t.Errorf("%s, round %d: exemplars are %q, want %d", c.keys, round, special, c.exemplars)
-				} else if c.exemplars > 0 && !slices.ContainsFunc(special, func(s string) bool {
+				want := c.exemplars
+				if round > 0 {
+					want = 0 // each is sent once
+				}
+				if len(special) != want {
+					t.Errorf("%s, round %d: exemplars are %q, want %d", c.keys, round, special, want)
+				} else if want > 0 && !slices.ContainsFunc(special, func(s string) bool {
 					return strings.HasPrefix(s, `requests_total{code="200"} exemplar {trace_id="abc"} 3 @`)
 				}) {
 					t.Errorf("%s: the exemplars are %q", c.keys, special)
@@ -118,6 +125,10 @@ func TestFormats(t *testing.T) {
 			}
 		}
 		// Native histograms instead of the classic ones, where there are any.
+		w.apply("scrape_configs: []\n")
+		w.pass(0)
+		w.apply(oneJob("scrape_protocols: [PrometheusText0.0.4]"))
+		w.scrapeNow()
 		w.apply(oneJob("scrape_native_histograms: true"))
 		for round := range 2 {
 			w.sink.takeSpecial()
@@ -130,8 +141,8 @@ func TestFormats(t *testing.T) {
 			}
 			wantSamples(t, fmt.Sprint("native, round ", round), got, want...)
 			special := w.sink.takeSpecial()
-			if n := len(special); n != 3 || !slices.ContainsFunc(special, func(s string) bool { return strings.HasPrefix(s, "latency_seconds histogram ") }) {
-				t.Errorf("native, round %d: %q, want a histogram and two exemplars", round, special)
+			if n := len(special); n != 3-2*round || !slices.ContainsFunc(special, func(s string) bool { return strings.HasPrefix(s, "latency_seconds histogram ") }) {
+				t.Errorf("native, round %d: %q, want a histogram, and at first two exemplars", round, special)
 			}
 		}
 		w.apply(oneJob("scrape_native_histograms: true", "always_scrape_classic_histograms: true"))
@@ -185,4 +196,47 @@ func describe(c *batch.Cursor, series string) string {
 		return fmt.Sprintf("%s histogram of %d bytes @%d", series, len(c.Payload), c.TimestampMillis)
 	}
 	return fmt.Sprint(series, " of kind ", c.Kind)
+}
+
+// TestExemplarsAreSentOnce: a target shows exemplars until there are others, and receivers answer old ones by 400.
+func TestExemplarsAreSentOnce(t *testing.T) {
+	bubble(t, Options{Dialect: config.Prometheus}, func(w *world) {
+		body := ""
+		w.serve("a:80", http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
+			rw.Header().Set("Content-Type", "application/openmetrics-text; version=1.0.0")
+			_, _ = rw.Write([]byte(body))
+		}))
+		now := time.Now().Unix()
+		exemplar := func(id string, v float64, at int64) string { return fmt.Sprintf(" # {id=%q} %v %d", id, v, now+at) }
+		f := func(what, of string, want ...string) {
+			t.Helper()
+			body = "# TYPE a counter\na_total 1" + of + "\n# EOF\n"
+			w.sink.takeSpecial()
+			w.scrapeNow()
+			var got []string
+			for _, s := range w.sink.takeSpecial() {
+				got = append(got, regexp.MustCompile(`id="(\w+)"`).FindStringSubmatch(s)[1])
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("%s: exemplars %q are sent, want %q", what, got, want)
+			}
+		}
+		w.apply(oneJob())
+		f("a first one", exemplar("a", 1, -100), "a")
+		f("the same", exemplar("a", 1, -100))
+		f("an older one", exemplar("b", 2, -101))
+		f("a newer one", exemplar("c", 1, -99), "c")
+		f("of the same time, and larger", exemplar("d", 2, -99), "d")
+		f("of the same time, and smaller", exemplar("c", 1, -99))
+		f("none", "")
+		f("the same after none", exemplar("d", 2, -99))
+		f("without a time", ` # {id="e"} 3`, "e")
+		f("the same without a time", ` # {id="e"} 3`)
+		f("another one without a time", ` # {id="f"} 3`, "f")
+		good := body
+		body = strings.Replace(good, `id="f"`, `id="g"`, 1) + "not a line\n"
+		w.scrapeNow()
+		f("what came with a failed scrape", ` # {id="g"} 3`, "g")
+		checkBooks(w)
+	})
 }

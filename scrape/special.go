@@ -1,23 +1,17 @@
 package scrape
 
 import (
-	"unicode/utf8"
-
 	"scraper/batch"
-	"scraper/labelcompress"
 	"scraper/labelset"
 	"scraper/streamparse"
 )
-
-// maxExemplarRunes is how long the labels of an exemplar may be together, as OpenMetrics has it; longer ones are dropped,
-// and their samples kept.
-const maxExemplarRunes = 128
 
 // extraScratch is what rows of histograms and exemplars are made in.
 type extraScratch struct {
 	isHistogram bool
 	wire        []byte
 	labels      []streamparse.Label
+	exemplars   []streamparse.Exemplar
 }
 
 // histogram returns the current histogram as a batch carries it. It is valid until the next call.
@@ -44,26 +38,4 @@ func (r *reading) appendSpecialTimed(set labelset.ID, ts int64) {
 		r.b.AppendTimed(set, r.p.Value(), ts)
 	}
 	r.appendExemplars(set, ts)
-}
-
-// appendExemplars adds the current entry's exemplars, whose sample has the timestamp ts.
-func (r *reading) appendExemplars(set labelset.ID, ts int64) {
-	x := &r.extra
-	for _, e := range r.p.Exemplars() {
-		x.labels = r.p.AppendExemplarLabels(x.labels[:0], e)
-		x.wire = x.wire[:0]
-		runes := 0
-		for _, l := range x.labels {
-			runes += utf8.RuneCount(l.Name) + utf8.RuneCount(l.Value)
-			x.wire = labelcompress.AppendLabel(x.wire, l.Name, l.Value)
-		}
-		if runes > maxExemplarRunes {
-			continue
-		}
-		at := ts
-		if e.HasTimestamp {
-			at = e.TimestampMillis
-		}
-		r.b.AppendExtraTimed(batch.KindExemplar, set, e.Value, at, batch.Extra{Payload: x.wire})
-	}
 }

@@ -99,7 +99,8 @@ type table struct {
 	// timestamps of their own, the last one that was sent.
 	sentMillis int64
 
-	departed departed
+	departed  departed
+	exemplars lastExemplars
 	// tracked: markers are sent for series with timestamps of their own, too.
 	tracked bool
 
@@ -139,6 +140,7 @@ func (t *table) begin() {
 	t.ident, t.olds = nil, nil
 	t.sets.EndAdditions()
 	t.via, t.ownTime, t.lasts = nil, nil, nil
+	t.exemplars.pending = t.exemplars.pending[:0]
 }
 
 // expected returns the entry which should come next, nil at the end of the known ones, or when nothing is recognised.
@@ -455,7 +457,7 @@ func (t *table) forget() {
 	t.released += int64(t.entries.Cap()) * entryBytes
 	t.entries.Reset()
 	t.aliases = 0
-	t.departed = departed{}
+	t.departed, t.exemplars = departed{}, lastExemplars{}
 	t.dropRaw()
 	t.shuffled, t.relearn = false, false
 	t.begin()
@@ -475,5 +477,5 @@ func (t *table) bytes() int64 {
 	if t.sets != nil {
 		n += t.sets.Bytes()
 	}
-	return n + t.raw.bytes() + t.ident.bytes() + t.olds.bytes() + t.departed.bytes()
+	return n + t.raw.bytes() + t.ident.bytes() + t.olds.bytes() + t.departed.bytes() + t.exemplars.bytes()
 }
