@@ -3,7 +3,6 @@ package scrape
 import (
 	"bytes"
 	"fmt"
-	"hash/maphash"
 	"time"
 
 	"scraper/batch"
@@ -92,8 +91,15 @@ func (r *reading) expected() error {
 			return nil
 		}
 		n := e.length()
-		text := p.Peek(n)
-		if text == nil || maphash.Bytes(tab.seed, text) != e.hash || !p.Take(n) {
+		hash, ok := p.PeekHash(n)
+		if !ok || hash != e.hash {
+			return nil
+		}
+		newlines := 0
+		if e.meta&entryMultiline != 0 {
+			newlines = bytes.Count(p.Peek(n), []byte{'\n'})
+		}
+		if !p.Take(n) {
 			return nil
 		}
 		i := tab.next
@@ -111,8 +117,8 @@ func (r *reading) expected() error {
 			continue
 		}
 		r.extra.isHistogram = false
-		if e.meta&entryMultiline != 0 {
-			p.SkipLines(bytes.Count(text, []byte{'\n'}))
+		if newlines > 0 {
+			p.SkipLines(newlines)
 		}
 		if err := r.known(i, e.hash, e.meta, tab.isSeen(i)); err != nil {
 			return err
@@ -132,11 +138,10 @@ func (r *reading) guessed() (taken bool, err error) {
 	if n == 0 {
 		return false, nil
 	}
-	text := p.Peek(n)
-	if text == nil {
+	hash, ok := p.PeekHash(n)
+	if !ok {
 		return false, nil
 	}
-	hash := maphash.Bytes(tab.seed, text)
 	i, known, again := tab.find(n, hash)
 	if !known {
 		r.missed, r.missedHash = n, hash
@@ -188,7 +193,7 @@ func (r *reading) parsed() (done bool, err error) {
 			err = r.unknown(series, r.missedHash)
 			break
 		}
-		hash := maphash.Bytes(tab.seed, series)
+		hash := p.Hash()
 		if i, known, again := tab.find(len(series), hash); known {
 			err = r.known(i, hash, tab.entries.At(i).meta, again)
 		} else {

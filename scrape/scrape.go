@@ -335,6 +335,7 @@ func (m *Manager) getWorker() *worker {
 	default:
 		return &worker{
 			parser: streamparse.New(streamparse.Options{
+				Seed: m.seed,
 				Pool: m.opts.Pool, MaxLineBytes: m.opts.MaxLineBytes, SkipBadLines: m.opts.Dialect == config.VMAgent,
 			}),
 			batch: batch.NewSpooled(m.opts.Pool, m.spool),

@@ -79,6 +79,10 @@ type protobuf struct {
 	key       []byte
 	nameEnd   int
 	labelsEnd int
+	// nameHash is the family's name's, and metricHash that of the key up to labelsEnd, if hashed.
+	nameHash   uint64
+	metricHash uint64
+	hashed     bool
 
 	metric metric
 	field  int  // the last one which was prepared
@@ -121,22 +125,35 @@ func (p *Parser) Histogram() *Histogram { return &p.pb.metric.native }
 // peekProtobuf shows the key of the next sample if it has n bytes.
 func (p *Parser) peekProtobuf(n int) []byte {
 	pb := &p.pb
-	if !pb.ready {
-		if pb.meta != metaNone {
-			return nil
-		}
-		if pb.more {
-			p.prepareSample()
-		} else if key := p.guessPlain(n); key != nil {
-			return key
-		} else if !p.prepare() {
-			return nil
+	if pb.betweenMetrics() {
+		if labels := p.guessPlain(n); labels != nil {
+			pb.key = append(append(pb.key[:pb.nameEnd+1], labels...), pb.plainTag)
+			return pb.key
 		}
 	}
-	if len(pb.key) != n || pb.meta != metaNone || pb.isHistogram {
+	if !p.prepared(n) {
 		return nil
 	}
 	return pb.key
+}
+
+// betweenMetrics reports whether nothing of what was read waits to be delivered.
+func (pb *protobuf) betweenMetrics() bool { return !pb.ready && !pb.more && pb.meta == metaNone }
+
+// prepared makes the next sample ready, and reports whether its key has n bytes.
+func (p *Parser) prepared(n int) bool {
+	pb := &p.pb
+	if !pb.ready {
+		if pb.meta != metaNone {
+			return false
+		}
+		if pb.more {
+			p.prepareSample()
+		} else if !p.prepare() {
+			return false
+		}
+	}
+	return len(pb.key) == n && pb.meta == metaNone && !pb.isHistogram
 }
 
 func (p *Parser) guessProtobuf() int {
@@ -240,7 +257,7 @@ func (p *Parser) startMetric() error {
 	pb := &p.pb
 	m := &pb.metric
 	p.ts, p.hasTS = m.millis, m.millis != 0
-	pb.labelsEnd = len(pb.key)
+	pb.labelsEnd, pb.hashed = len(pb.key), false
 	pb.field = fieldCount - 1
 	switch pb.typ {
 	case familySummary:

@@ -3,6 +3,7 @@ package streamparse
 import (
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"unicode/utf8"
 )
 
@@ -49,7 +50,7 @@ func (p *Parser) readField() bool {
 		return false
 	}
 	if pb.left > 0 && p.end > p.pos && p.w[p.pos] == 4<<3|wireBytes && !pb.started {
-		if err := pb.startFamily(); err != nil {
+		if err := p.startFamily(); err != nil {
 			p.refuse(err)
 			return false
 		}
@@ -166,7 +167,8 @@ func (p *Parser) advance(n int) {
 }
 
 // startFamily checks what was read of a family, before its first metric.
-func (pb *protobuf) startFamily() error {
+func (p *Parser) startFamily() error {
+	pb := &p.pb
 	name := pb.key[:pb.nameEnd]
 	switch {
 	case len(name) == 0 || !utf8.Valid(name):
@@ -179,6 +181,7 @@ func (pb *protobuf) startFamily() error {
 	pb.started = true
 	pb.meta = metaHelp
 	pb.key = append(name, endOfName)
+	pb.nameHash = maphash.Bytes(p.seed, name)
 	switch pb.typ {
 	case familyCounter:
 		pb.plainTag = 3<<3 | wireBytes
@@ -196,7 +199,7 @@ func (pb *protobuf) startFamily() error {
 func (p *Parser) parseMetric(b []byte) error {
 	pb := &p.pb
 	if !pb.started { // its tag takes more bytes than it needs
-		if err := pb.startFamily(); err != nil {
+		if err := p.startFamily(); err != nil {
 			return err
 		}
 	}

@@ -86,14 +86,14 @@ func (p *Parser) plain() bool {
 	}
 	plain.end = end
 	pb.key = append(append(pb.key[:pb.nameEnd+1], m[:k]...), pb.plainTag)
-	pb.labelsEnd = len(pb.key) - 1
+	pb.labelsEnd, pb.hashed = len(pb.key)-1, false
 	p.takePlain(&plain)
 	pb.ready = true
 	return true
 }
 
-// guessPlain returns the key of the next metric if that has n bytes and the metric is a plain one. It does not look at the
-// labels: they end where a key of n bytes says. If that is wrong, the key is none that anybody has met, since the labels of
+// guessPlain returns a view of the labels of the next metric if its key has n bytes and it is a plain one. It does not look at
+// them: they end where a key of n bytes says. If that is wrong, the key is none that anybody has met, since the labels of
 // a key that Next gave end with it. Nothing is taken.
 func (p *Parser) guessPlain(n int) []byte {
 	pb := &p.pb
@@ -105,8 +105,7 @@ func (p *Parser) guessPlain(n int) []byte {
 	}
 	pb.guess.end = end
 	pb.guessed = n
-	pb.key = append(append(pb.key[:pb.nameEnd+1], m[:k]...), pb.plainTag)
-	return pb.key
+	return m[:k]
 }
 
 // takePlain makes the metric the current one.

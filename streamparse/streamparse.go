@@ -7,19 +7,19 @@
 // one chunk for bodies which fill it, and beyond that only for a line, or one metric in protobuf, which needs it, up to
 // Options.MaxLineBytes.
 //
-// There are two ways to take a sample. Next parses a line in full. Peek and Take serve a caller which has met the series
-// before and knows its bytes: it compares what Peek shows with what it remembers, and Take then parses only the value and
+// There are two ways to take a sample. Next parses a line in full. PeekHash, or Peek, and Take serve a caller which has met
+// the series before: it compares the hash of the next bytes with what it remembers, and Take then parses only the value and
 // what is behind it. Take refuses whatever is not plainly a sample; Next then decides. It is the same in all formats: in
 // protobuf, the bytes of a series are a key which the parser makes (Series and Peek show it), so that who remembers a hash
-// and a length of them need not know which format it reads.
+// and a length of them need not know which format it reads: hash.go.
 //
 //	for {
-//		if b := p.Peek(n); b != nil && hash(b) == expected && p.Take(n) {
+//		if hash, ok := p.PeekHash(n); ok && hash == expected && p.Take(n) {
 //			use(p.Value()) // and p.Timestamp(), p.Exemplars(), p.StartTimestamp() where they are wanted
 //			continue
 //		}
 //		switch kind, err := p.Next(); kind {
-//		case KindSample: // learn p.Series(), p.AppendLabels()
+//		case KindSample: // learn p.Hash(), len(p.Series()), p.AppendLabels()
 //		case KindHistogram: // the same, and p.Histogram().AppendWire(); these are never taken by Take
 //		case KindType, KindHelp, KindUnit: // p.Family() and p.Type(), p.Help(), p.Unit()
 //		}
@@ -37,6 +37,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"io"
 
 	"scraper/bufpool"
@@ -97,6 +98,8 @@ type Options struct {
 	// SkipBadLines skips and counts what is not in the format, as vmagent does, where Prometheus refuses the body. It also
 	// accepts what vmagent accepts: a carriage return before the newline, an exemplar, timestamps in seconds.
 	SkipBadLines bool
+	// Seed is what PeekHash and Hash use: of the parser's own if zero. Parsers which are to agree share one.
+	Seed maphash.Seed
 }
 
 // ErrLineTooLong is wrapped by the error for a line beyond Options.MaxLineBytes.
@@ -125,6 +128,7 @@ func (e *ParseError) Error() string {
 //	0         pos        end     len(w)
 type Parser struct {
 	opts Options
+	seed maphash.Seed
 	r    io.Reader
 	buf  *bufpool.Buf
 	w    []byte
@@ -180,7 +184,10 @@ func New(o Options) *Parser {
 		o.MaxLineBytes = defaultMaxLineBytes
 	}
 	o.MaxLineBytes = min(o.MaxLineBytes, maxLineLimit)
-	p := &Parser{opts: o}
+	if o.Seed == (maphash.Seed{}) {
+		o.Seed = maphash.MakeSeed()
+	}
+	p := &Parser{opts: o, seed: o.Seed}
 	copy(p.nameLabel[:], nameLabel)
 	return p
 }
