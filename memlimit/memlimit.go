@@ -52,24 +52,29 @@ type Options struct {
 	Logger *slog.Logger
 	// Budget is the memory which may be used, in bytes; 0 if it is not limited. See Smallest.
 	Budget int64
-	// SetSoftLimit sets the soft limit of the Go runtime, in bytes, below the budget. It is called by Run's goroutine, and
-	// never without a budget. Nil does nothing.
+	// FindBudget, if not nil, returns the budget as it is now: that of a container may change while it runs. It is called
+	// by Run's goroutine, every ten seconds.
+	FindBudget func() int64
+	// SetSoftLimit sets the soft limit of the Go runtime, in bytes, below the budget; math.MaxInt64 where there is no
+	// budget any longer. It is called by Run's goroutine, and never without a budget. Nil does nothing.
 	SetSoftLimit func(bytes int64)
 }
 
 // Keeper knows the accounts.
 type Keeper struct {
 	log       *slog.Logger
-	budget    int64
+	find      func() int64
 	setSoft   func(int64)
 	runtime   func() runtimeState // what the runtime says
 	resident  func() int64        // what the kernel says
 	regions   func() (regions, error)
 	returnAll func() // returns free memory to the system
 
-	released atomic.Int64  // reported since memory was returned last
-	level    atomic.Uint32 // what Level returns
-	room     atomic.Int64  // what Room returns
+	released  atomic.Int64  // reported since memory was returned last
+	budget    atomic.Int64  // what Budget returns
+	level     atomic.Uint32 // what Level returns
+	room      atomic.Int64  // what Room returns
+	admission *Admission
 
 	mu       sync.Mutex
 	accounts []*entry
@@ -96,12 +101,14 @@ func New(o Options) *Keeper {
 		o.SetSoftLimit = func(int64) {}
 	}
 	k := &Keeper{
-		log: o.Logger, budget: max(0, o.Budget), setSoft: o.SetSoftLimit,
+		log: o.Logger, find: o.FindBudget, setSoft: o.SetSoftLimit,
 		runtime: readRuntime, resident: residentAnon, returnAll: debug.FreeOSMemory,
 		pressure: newPressure(max(0, o.Budget)),
 	}
 	k.regions = k.mapped
+	k.budget.Store(k.pressure.budget)
 	k.room.Store(k.pressure.room())
+	k.admission = NewAdmission(k.room.Load)
 	return k
 }
 
@@ -140,7 +147,16 @@ func (k *Keeper) Level() Level { return Level(k.level.Load()) }
 func (k *Keeper) Room() int64 { return k.room.Load() }
 
 // Budget is the memory which may be used, in bytes; 0 if it is not limited.
-func (k *Keeper) Budget() int64 { return k.budget }
+func (k *Keeper) Budget() int64 { return k.budget.Load() }
+
+// Limit is what the levels are parts of, in bytes: the budget without the reserve; 0 if there is no budget.
+func (k *Keeper) Limit() int64 {
+	b := k.Budget()
+	return b - Reserve(b)
+}
+
+// Admission hands out what Room says.
+func (k *Keeper) Admission() *Admission { return k.admission }
 
 // Released is told of memory which an owner let go without its account having shown it: what was taken and given back
 // between two looks at it.

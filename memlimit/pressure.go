@@ -11,9 +11,14 @@ import (
 )
 
 const (
-	// checkEvery is how often the accounts are added up. A target of a million series fills 10 MiB in a second; looking
-	// more often would cost idle agents more than it tells.
+	// checkEvery is how often the accounts are added up while there is plenty; looking more often would cost idle agents
+	// more than it tells. It is checkOften once half of the limit is used: a target of a million series fills 10 MiB in a
+	// second, and what admission hands out is counted twice until the next look.
 	checkEvery = time.Second
+	checkOften = 250 * time.Millisecond
+	oftenFrom  = 0.5
+	// findEvery is how often the budget is asked for again.
+	findEvery = 10 * time.Second
 	// releaseEvery is how often owners are asked to release while memory is short.
 	releaseEvery = 10 * time.Second
 
@@ -74,6 +79,18 @@ func newPressure(budget int64) pressure {
 		p.soft = softLimit(budget, 0)
 	}
 	return p
+}
+
+// rebudget changes the budget. The next look tells the level, and sets the soft limit.
+func (p *pressure) rebudget(bytes int64) {
+	p.budget = bytes
+	p.softSeen, p.softAt, p.untouchedAt = time.Time{}, time.Time{}, time.Time{}
+	p.soft = 0
+	if bytes > 0 {
+		p.soft = softLimit(bytes, p.offHeap)
+	} else {
+		p.ladder = ladder{}
+	}
 }
 
 // limit is what used is measured by: the budget without the reserve. What is off the heap is in used, and so not taken off.
@@ -146,20 +163,54 @@ func (p *pressure) adjust(now time.Time) (bytes int64, set bool) {
 // Run watches the accounts until ctx is done, and returns nil.
 func (k *Keeper) Run(ctx context.Context) error {
 	k.check(time.Now())
-	ticker := time.NewTicker(checkEvery)
-	defer ticker.Stop()
+	timer := time.NewTimer(k.interval())
+	defer timer.Stop()
+	found := time.Now()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-ticker.C:
-			k.check(time.Now())
+		case now := <-timer.C:
+			if k.find != nil && now.Sub(found) >= findEvery {
+				found = now
+				k.setBudget(k.find())
+			}
+			k.check(now)
+			timer.Reset(k.interval())
 		}
+	}
+}
+
+// interval is how long it is until the next look.
+func (k *Keeper) interval() time.Duration {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.pressure.fill() >= oftenFrom {
+		return checkOften
+	}
+	return checkEvery
+}
+
+// setBudget changes the budget, if it is another one.
+func (k *Keeper) setBudget(bytes int64) {
+	bytes = max(0, bytes)
+	was := k.Budget()
+	if bytes == was {
+		return
+	}
+	k.log.Warn("the memory budget changed", "budget_bytes", bytes, "was_bytes", was)
+	k.budget.Store(bytes)
+	k.mu.Lock()
+	k.pressure.rebudget(bytes)
+	k.mu.Unlock()
+	if bytes == 0 {
+		k.setSoft(math.MaxInt64)
 	}
 }
 
 // check looks once, and does what has to be done.
 func (k *Keeper) check(now time.Time) {
+	settled := k.admission.observing()
 	uses, heap, offHeap := k.uses()
 	rt := k.runtime()
 	k.measureUntouched(now, rt)
@@ -182,6 +233,7 @@ func (k *Keeper) check(now time.Time) {
 	if setSoft {
 		k.setSoft(soft)
 	}
+	k.admission.observed(settled)
 	if level != was {
 		k.tell(was, level, used, limit, share, uses)
 		for _, w := range watchers {
@@ -204,7 +256,7 @@ func (k *Keeper) check(now time.Time) {
 // measureUntouched asks the kernel, where there is a budget and from time to time.
 func (k *Keeper) measureUntouched(now time.Time, rt runtimeState) {
 	k.mu.Lock()
-	due := k.budget > 0 && (k.pressure.untouchedAt.IsZero() || now.Sub(k.pressure.untouchedAt) >= untouchedEvery)
+	due := k.pressure.budget > 0 && (k.pressure.untouchedAt.IsZero() || now.Sub(k.pressure.untouchedAt) >= untouchedEvery)
 	k.mu.Unlock()
 	if !due {
 		return
@@ -253,8 +305,8 @@ func (k *Keeper) release() {
 // meanwhile does not make up for what another let go.
 func (k *Keeper) giveBack(now time.Time) {
 	least := int64(freeAtLeast)
-	if k.budget > 0 {
-		least = min(least, k.budget/8)
+	if b := k.Budget(); b > 0 {
+		least = min(least, b/8)
 	}
 	k.mu.Lock()
 	fallen := k.released.Load()

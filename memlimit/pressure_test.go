@@ -293,3 +293,34 @@ func TestWatchEnds(t *testing.T) {
 		t.Errorf("%d calls of who has left, want none", calls)
 	}
 }
+
+// TestBudgetChanges: a container's limit which changes while the agent runs is the budget from then on, and so are the
+// soft limit, the level and the room; without a limit nothing is limited.
+func TestBudgetChanges(t *testing.T) {
+	w := newWorld(64 * mib)
+	w.held = 30 * mib
+	check := func(when string, budget int64, level Level, softFrom, softTo int64) {
+		t.Helper()
+		w.setBudget(budget)
+		for range 40 {
+			w.step(time.Second)
+		}
+		soft := w.soft[len(w.soft)-1]
+		if w.Level() != level || w.Budget() != budget || soft < softFrom || soft > softTo {
+			t.Errorf("%s: level %v, budget %d, soft limit %d; want %v, %d, %d to %d", when, w.Level(), w.Budget(), soft, level, budget, softFrom, softTo)
+		}
+	}
+	check("at first", 64*mib, Normal, 50*mib, 60*mib)
+	check("with less", 36*mib, Critical, 25*mib, 35*mib)
+	if w.Room() > 0 {
+		t.Errorf("Room() = %d with less, want none", w.Room())
+	}
+	check("without", 0, Normal, math.MaxInt64, math.MaxInt64)
+	if w.Room() != math.MaxInt64 || w.Limit() != 0 {
+		t.Errorf("Room() = %d, Limit() = %d without a limit", w.Room(), w.Limit())
+	}
+	check("with more", 128*mib, Normal, 100*mib, 128*mib)
+	if n := strings.Count(w.log.String(), "the memory budget changed"); n != 3 {
+		t.Errorf("the change is logged %d times, want 3", n)
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"math"
 	"runtime/debug"
+	"sync/atomic"
 
 	cgroup "github.com/KimMachineGun/automemlimit/memlimit"
 
@@ -38,6 +39,8 @@ type memoryBudget struct {
 	larger    []memlimit.Limit // limits which were asked for beside it
 	contained bool             // the container has a limit, whichever counts
 	unread    error            // why that is not known
+	// now is where the budget comes from which the Keeper has: the container's may change.
+	now *atomic.Pointer[string]
 }
 
 // findBudget compares the limits. A variable of math.MaxInt64 is none, as the runtime has it.
@@ -81,9 +84,20 @@ func (b memoryBudget) tell(log *slog.Logger) {
 
 // setMemory makes the Keeper of the agent's memory.
 func (a *agent) setMemory() {
-	a.budget = findBudget(a.s.MemoryLimitBytes, debug.SetMemoryLimit(-1), cgroup.FromCgroup)
+	variable := debug.SetMemoryLimit(-1)
+	a.budget = findBudget(a.s.MemoryLimitBytes, variable, cgroup.FromCgroup)
+	a.budget.now = new(atomic.Pointer[string])
+	a.budget.now.Store(&a.budget.Source)
 	a.keeper = memlimit.New(memlimit.Options{
 		Logger: a.log, Budget: a.budget.Bytes,
+		FindBudget: func() int64 {
+			b := findBudget(a.s.MemoryLimitBytes, variable, cgroup.FromCgroup)
+			if b.unread != nil {
+				return a.keeper.Budget()
+			}
+			a.budget.now.Store(&b.Source)
+			return b.Bytes
+		},
 		// Below the budget, and so below a GOMEMLIMIT which the user has set.
 		SetSoftLimit: func(bytes int64) { debug.SetMemoryLimit(bytes) },
 	})
@@ -174,7 +188,7 @@ func diskBytes(all []remotewrite.DestinationStatus) (n int64) {
 
 // memory is what the pages show of the agent's memory.
 func (a *agent) memory() web.Memory {
-	m := web.Memory{Source: a.budget.Source, History: a.keeper.History(), Buffers: a.pool.Stats(), Labels: a.dict.Stats()}
+	m := web.Memory{Source: *a.budget.now.Load(), History: a.keeper.History(), Buffers: a.pool.Stats(), Labels: a.dict.Stats()}
 	var err error
 	if m.Breakdown, err = a.keeper.Breakdown(); err != nil {
 		m.Unknown = err.Error()
