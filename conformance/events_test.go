@@ -90,8 +90,8 @@ func theirEvents(p textparse.Parser, withStart bool) (all []event, err error) {
 				}
 				var exLabels []Label
 				e.Labels.Range(func(l labels.Label) { exLabels = append(exLabels, Label{l.Name, l.Value}) })
-				if entry == textparse.EntryHistogram && histograms > 1 {
-					continue // it forgets where it was: see exemplarsOf
+				if entry == textparse.EntryHistogram && (histograms > 1 || !e.HasTs) {
+					continue // it forgets where it was: see exemplarsOf; and its scrape loop drops those without a timestamp
 				}
 				text += describeExemplar(exLabels, e.Value, e.Ts, e.HasTs)
 			}

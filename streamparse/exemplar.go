@@ -39,5 +39,8 @@ func (p *Parser) AppendExemplarLabels(dst []Label, e Exemplar) []Label {
 	if p.format == FormatProtobuf {
 		return append(dst, p.pb.metric.exemplars.labels[e.from:e.to]...)
 	}
+	if p.convert.emitted {
+		return append(dst, p.convert.exemplars.labels[e.from:e.to]...)
+	}
 	return append(dst, p.exemplars.labels[e.from:e.to]...)
 }

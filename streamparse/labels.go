@@ -6,6 +6,9 @@ func (p *Parser) AppendLabels(dst []Label) []Label {
 	if p.format == FormatProtobuf {
 		return p.appendProtobufLabels(dst)
 	}
+	if p.convert.emitted {
+		return p.convert.appendLabels(dst, p.nameLabel[:])
+	}
 	size := 0
 	for _, l := range p.labels {
 		if l.name.escaped || l.value.escaped {

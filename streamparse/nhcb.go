@@ -88,6 +88,7 @@ func (c *ClassicBuckets) Convert(h *Histogram) error {
 	*h = Histogram{
 		Schema: customSchema, Sum: c.sum, CustomValues: h.CustomValues[:0], spareSpans: h.spareSpans[:0],
 		PositiveSpans: h.PositiveSpans[:0], PositiveDeltas: h.PositiveDeltas[:0], PositiveCounts: h.PositiveCounts[:0],
+		NegativeSpans: h.NegativeSpans[:0], NegativeDeltas: h.NegativeDeltas[:0], NegativeCounts: h.NegativeCounts[:0],
 	}
 	for _, b := range c.buckets[:n-1] {
 		h.CustomValues = append(h.CustomValues, b.bound)

@@ -87,6 +87,8 @@ type protobuf struct {
 	metric metric
 	field  int  // the last one which was prepared
 	more   bool // the metric has samples behind it
+	// converted: behind these the metric has the histogram that was made of them.
+	converted bool
 	// ready says that key and the parser's value are those of a sample which was not delivered yet; isHistogram that it is a
 	// native histogram.
 	ready       bool
@@ -99,7 +101,7 @@ type protobuf struct {
 
 func (pb *protobuf) reset() {
 	pb.left, pb.inFamily, pb.started = 0, false, false
-	pb.meta, pb.more, pb.ready, pb.isHistogram = metaNone, false, false, false
+	pb.meta, pb.more, pb.ready, pb.isHistogram, pb.converted = metaNone, false, false, false, false
 	pb.start = stamp{}
 	pb.guessed = 0
 	pb.key, pb.nameEnd, pb.labelsEnd = pb.key[:0], 0, 0
@@ -120,7 +122,12 @@ func (pb *protobuf) shrink() {
 }
 
 // Histogram is the current native histogram, valid like Series.
-func (p *Parser) Histogram() *Histogram { return &p.pb.metric.native }
+func (p *Parser) Histogram() *Histogram {
+	if p.convert.emitted {
+		return &p.convert.made
+	}
+	return &p.pb.metric.native
+}
 
 // peekProtobuf shows the key of the next sample if it has n bytes.
 func (p *Parser) peekProtobuf(n int) []byte {
@@ -245,6 +252,10 @@ func (p *Parser) prepare() bool {
 			p.prepareSample()
 			continue
 		}
+		if pb.converted {
+			p.prepareConverted()
+			continue
+		}
 		if p.err != nil || !p.plain() && !p.readField() {
 			return false
 		}
@@ -266,7 +277,10 @@ func (p *Parser) startMetric() error {
 	case familyHistogram, familyGaugeHistogram:
 		pb.start = m.classic.start
 		if !p.body.NativeHistograms || !m.isNative() {
-			pb.more = true
+			pb.more = !p.body.ConvertClassic || p.body.ClassicHistograms
+			if pb.converted = p.body.ConvertClassic; pb.converted {
+				return p.convertClassic()
+			}
 			break
 		}
 		if err := m.checkNative(); err != nil {
@@ -296,6 +310,16 @@ func (p *Parser) startMetric() error {
 		pb.ready = true
 	}
 	return nil
+}
+
+// prepareConverted makes the histogram ready which the metric's classic one was converted to.
+func (p *Parser) prepareConverted() {
+	pb := &p.pb
+	pb.converted = false
+	pb.metric.native.IsGauge = pb.typ == familyGaugeHistogram
+	pb.key = append(pb.key[:pb.labelsEnd], keyNative)
+	pb.ready, pb.isHistogram = true, true
+	p.current = pb.metric.nativeExemplars()
 }
 
 // prepareSample makes the next sample of a summary or of a classic histogram ready.

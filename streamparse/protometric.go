@@ -69,7 +69,7 @@ func (m *metric) reset() {
 	*h = Histogram{
 		PositiveSpans: h.PositiveSpans[:0], PositiveDeltas: h.PositiveDeltas[:0], PositiveCounts: h.PositiveCounts[:0],
 		NegativeSpans: h.NegativeSpans[:0], NegativeDeltas: h.NegativeDeltas[:0], NegativeCounts: h.NegativeCounts[:0],
-		spareSpans: h.spareSpans[:0],
+		CustomValues: h.CustomValues[:0], spareSpans: h.spareSpans[:0],
 	}
 }
 
@@ -82,7 +82,7 @@ func (m *metric) shrink() {
 		}
 	}
 	if cap(h.PositiveDeltas)+cap(h.NegativeDeltas)+cap(h.PositiveCounts)+cap(h.NegativeCounts)+
-		cap(h.PositiveSpans)+cap(h.NegativeSpans)+cap(h.spareSpans)+cap(m.ofNative) > maxKeptParts {
+		cap(h.PositiveSpans)+cap(h.NegativeSpans)+cap(h.spareSpans)+cap(h.CustomValues)+cap(m.ofNative) > maxKeptParts {
 		*h = Histogram{}
 		m.ofNative = nil
 	}

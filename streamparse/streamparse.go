@@ -146,6 +146,7 @@ type Parser struct {
 	body    Body
 	format  Format
 	lenient bool // Options.SkipBadLines, in text
+	special bool // body.isSpecial
 	ended   bool // "# EOF" was read
 
 	// The current entry.
@@ -164,6 +165,7 @@ type Parser struct {
 	exemplars exemplars  // of OpenMetrics
 	current   []Exemplar // the current entry's
 	created   created
+	convert   converter
 	pb        protobuf
 	nameLabel [len(nameLabel)]byte // what the metric's name is called
 }
@@ -202,7 +204,13 @@ type Body struct {
 	// StartTimestamps makes the lines of OpenMetrics which say when a metric began what StartTimestamp returns, instead of
 	// samples. Such families cannot be taken by Peek and Take. Protobuf has these times in fields, and needs no asking.
 	StartTimestamps bool
+	// ConvertClassic makes native histograms of classic ones: convert.go. The classic ones are delivered, too, if
+	// ClassicHistograms is set. In text and OpenMetrics such families cannot be taken by Peek and Take.
+	ConvertClassic bool
 }
+
+// isSpecial reports whether the families of some types are read in whole.
+func (b *Body) isSpecial() bool { return b.StartTimestamps || b.ConvertClassic }
 
 // Reset begins a new body in text format. It borrows r until the next Reset or Close.
 func (p *Parser) Reset(r io.Reader) { p.ResetBody(r, Body{}) }
@@ -218,6 +226,8 @@ func (p *Parser) ResetBody(r io.Reader, b Body) {
 	p.ended = false
 	p.pb.reset()
 	p.created.reset()
+	p.convert.reset()
+	p.special = b.isSpecial()
 	p.dropViews()
 }
 
@@ -239,6 +249,7 @@ func (p *Parser) Close() {
 	p.exemplars.shrink()
 	p.pb.shrink()
 	p.created.shrink()
+	p.convert.shrink()
 }
 
 func (p *Parser) dropViews() {
@@ -260,6 +271,9 @@ func (p *Parser) Timestamp() (ms int64, ok bool) { return p.ts, p.hasTS }
 func (p *Parser) StartTimestamp() (ms int64, ok bool) {
 	if p.format == FormatProtobuf {
 		return p.pb.start.millis(), p.pb.start.isSet
+	}
+	if p.convert.emitted {
+		return p.convert.start, p.convert.start != 0
 	}
 	if p.hasStart() {
 		return p.created.start, p.created.start != 0
@@ -312,7 +326,7 @@ func (p *Parser) Peek(n int) []byte {
 	if p.end-p.pos < n+tailRoom && !p.ensure(n+tailRoom) {
 		return nil
 	}
-	if p.w[p.pos] == '#' || p.body.StartTimestamps && p.hasStart() {
+	if p.w[p.pos] == '#' || p.special && p.hasWhole() {
 		return nil
 	}
 	return p.w[p.pos : p.pos+n]
@@ -327,7 +341,7 @@ func (p *Parser) Guess() int {
 	}
 	b := p.w[p.pos:p.end]
 	nl := indexNewline(b)
-	if nl <= 0 || b[0] == '#' || p.hasStart() {
+	if nl <= 0 || b[0] == '#' || p.special && p.hasWhole() {
 		return 0
 	}
 	if p.format == FormatOpenMetrics {
@@ -390,6 +404,7 @@ func (p *Parser) Next() (Kind, error) {
 	if p.format == FormatProtobuf {
 		return p.nextProtobuf()
 	}
+	p.convert.emitted = false
 	for {
 		if p.err != nil {
 			return KindNone, p.err
@@ -399,6 +414,9 @@ func (p *Parser) Next() (Kind, error) {
 				if p.format == FormatOpenMetrics && !p.ended {
 					p.badLine("the body does not end with # EOF", nil)
 					continue
+				}
+				if p.finishHistogram() {
+					return KindHistogram, nil
 				}
 				return KindNone, nil
 			}
@@ -423,6 +441,16 @@ func (p *Parser) Next() (Kind, error) {
 				}
 				if !p.startOf(n) {
 					p.line = line
+					continue
+				}
+			}
+			if p.body.ConvertClassic {
+				switch p.collect(kind) {
+				case collectedFirst:
+					p.line = line
+					return KindHistogram, nil
+				case collectedOnly:
+					p.pos += n
 					continue
 				}
 			}

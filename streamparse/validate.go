@@ -19,7 +19,7 @@ func (h *Histogram) Validate() error {
 		}
 	case h.Schema < minSchema || h.Schema > maxSchema:
 		return fmt.Errorf("histogram schema %d is not one of %d to %d", h.Schema, minSchema, maxSchema)
-	case h.CustomValues != nil:
+	case len(h.CustomValues) > 0:
 		return errors.New("histogram with custom bounds, and a schema which has none")
 	default:
 		if err := validateSpans(h.PositiveSpans, len(h.PositiveDeltas)+len(h.PositiveCounts)); err != nil {
