@@ -44,6 +44,7 @@ type destination struct {
 
 	requests   stateLog // requests fail
 	refusals   stateLog // blocks are refused
+	others     stateLog // exemplars or metadata are refused
 	evictions  stateLog // the queue is full
 	oversize   stateLog // series exceed a block
 	unreadable stateLog // blocks on disk are damaged
@@ -90,7 +91,7 @@ func newDestination(id, label string, c *client, o Options, cd *codec, account *
 	if o.QueueDir != "" && !c.dest.DisableDiskQueue {
 		d.spool = newSpool(d, filepath.Join(o.QueueDir, dirName(id)), o.Slots)
 	}
-	for _, l := range []*stateLog{&d.requests, &d.refusals, &d.evictions, &d.oversize, &d.unreadable, &d.expiries, &d.diskErrors} {
+	for _, l := range []*stateLog{&d.requests, &d.refusals, &d.others, &d.evictions, &d.oversize, &d.unreadable, &d.expiries, &d.diskErrors} {
 		l.log = d.log
 	}
 	d.client.Store(c)

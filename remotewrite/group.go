@@ -96,17 +96,26 @@ func (g *group) commit(b *batch.Batch, slot int, now time.Time) (lost batch.Drop
 		l.cache.begin(dict, now)
 	}
 	rows, read := 0, 0 // samples and histograms, and all
+	// taken says that the last sample is in the open block. Its exemplars go where it goes: receivers take none alone.
+	taken := false
 	c := b.Cursor()
 	for ; c.Next(); read++ {
 		if g.key.unwanted(c.Kind) {
+			taken = taken && c.Kind != batch.KindHistogram
 			continue
 		}
 		if c.Kind == batch.KindMetadata {
 			lost.QueueFull += g.commitMetadata(l, c.Metadata(), now)
 			continue
 		}
-		counts := btoi(c.Kind != batch.KindExemplar)
-		rows += counts
+		if c.Kind == batch.KindExemplar {
+			if !taken {
+				continue
+			}
+		} else if rows++; l.open.rows >= g.key.maxRows {
+			lost.QueueFull += g.closeLocked(l, now)
+			l.full = true
+		}
 		r := row{value: c.Value, tsMillis: c.TimestampMillis, startMillis: c.StartMillis, kind: c.Kind, payload: c.Payload}
 		if c.Labels == nil {
 			l.refs = c.AppendLabels(l.refs[:0])
@@ -115,24 +124,25 @@ func (g *group) commit(b *batch.Batch, slot int, now time.Time) (lost batch.Drop
 			l.inline.set(c.Labels)
 			r.labels = l.inline.ls.L
 		}
+		exemplar := c.Kind == batch.KindExemplar
 		if l.cache != nil && !l.cache.apply(&r) {
-			lost.Relabeled += counts
+			lost.Relabeled += btoi(!exemplar)
+			taken = false
 			continue
 		}
-		if !l.open.append(dict, &r, g.key.maxBlockBytes) {
-			if l.open.items > 0 {
-				lost.QueueFull += g.closeLocked(l, now)
-				l.full = true
-			}
-			if !l.open.append(dict, &r, g.key.maxBlockBytes) {
-				lost.TooLarge += counts
-				continue
-			}
+		if taken = l.open.append(dict, &r, g.key.maxBlockBytes); taken || exemplar {
+			continue
 		}
-		if l.open.rows >= g.key.maxRows {
+		if l.open.items > 0 {
 			lost.QueueFull += g.closeLocked(l, now)
 			l.full = true
+			taken = l.open.append(dict, &r, g.key.maxBlockBytes)
 		}
+		lost.TooLarge += btoi(!taken)
+	}
+	if l.open.rows >= g.key.maxRows {
+		lost.QueueFull += g.closeLocked(l, now)
+		l.full = true
 	}
 	for _, d := range g.dests {
 		d.commit(rows, lost.Relabeled, lost.TooLarge)

@@ -26,8 +26,13 @@ type Refusal struct {
 }
 
 // noteRefused remembers that samples of blk, which it borrows, were refused, and says so now and then. Of, if not nil, is
-// the series of the block which are concerned: all.
+// the series of the block which are concerned: all. With no samples it is exemplars or metadata which the receiver did not
+// like: that is told, and the series are not to blame.
 func (d *destination) noteRefused(blk *block, fail *sendError, samples int, of *piece) {
+	if samples == 0 && fail.Stored > 0 {
+		d.others.event("receiver took the samples of a request, and not all of its exemplars or metadata", 0, slog.Any("err", fail))
+		return
+	}
 	now := Refusal{At: time.Now(), Status: fail.Status, Answer: fail.Words, Samples: samples}
 	if of != nil {
 		now.Series, now.SeriesCount = of.first, of.series()

@@ -91,7 +91,7 @@ func (d *destination) deliver(ctx context.Context, r record) bool {
 		}
 		var t tally
 		t.add(fail, blk.rows)
-		d.noteRefused(blk, fail, r.rows, nil)
+		d.noteRefused(blk, fail, r.rows-t.acknowledged, nil)
 		d.settle(r, t)
 	}
 	return true

@@ -188,5 +188,5 @@ func (s *splitter) cut(p *piece) (*block, error) {
 // giveUp enters a piece which is not sent again.
 func (s *splitter) giveUp(p *piece) {
 	s.t.add(p.fail, p.rows)
-	s.d.noteRefused(s.blk, p.fail, p.rows, p)
+	s.d.noteRefused(s.blk, p.fail, p.rows-min(p.fail.Stored, p.rows), p)
 }
