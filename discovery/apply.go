@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 
 	"scraper/config"
+	"scraper/snapshots"
 )
 
 // Apply replaces the set of jobs. It reads the sections which are new, and calls OnUpdate for every job whose groups
@@ -35,7 +36,7 @@ func (d *Discovery) Apply(jobs []*config.Job) error {
 	for _, c := range jobs {
 		j := d.jobs[c.Name]
 		if j == nil {
-			j = &job{name: c.Name, opts: d.opts}
+			j = &job{name: c.Name, opts: d.opts, old: d.old}
 		}
 		next[c.Name] = j
 		ordered = append(ordered, j)
@@ -113,6 +114,7 @@ type section struct {
 type job struct {
 	name string
 	opts Options
+	old  *snapshots.Kind[*Group]
 
 	current atomic.Pointer[[]*Group]
 
@@ -156,7 +158,15 @@ func (j *job) end() {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.ended = true
+	j.superseded()
 	j.opts.Metrics.targets.DeleteLabelValues(j.name)
+}
+
+// superseded has the present list of groups followed, which is replaced now, or goes with the job.
+func (j *job) superseded() {
+	if list := j.groups(); len(list) > 0 {
+		j.old.Superseded(&list[0])
+	}
 }
 
 func (j *job) publishLocked() {
@@ -175,6 +185,7 @@ func (j *job) publishLocked() {
 	if slices.Equal(all, j.groups()) {
 		return
 	}
+	j.superseded()
 	j.current.Store(&all)
 	j.opts.Metrics.updates.Inc()
 	j.opts.OnUpdate(j.name, all)

@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"scraper/relabel"
+	"scraper/snapshots"
 )
 
 // Group is a set of targets which were discovered together. It is immutable once published.
@@ -42,6 +43,8 @@ type Options struct {
 	// FileCheckInterval is how often the files of a section without refresh_interval are looked at, beside being
 	// watched (-promscrape.fileSDCheckInterval). Default 1m.
 	FileCheckInterval time.Duration
+	// Snapshots follows lists of groups which were replaced, for as long as they are in memory. Nil follows nothing.
+	Snapshots *snapshots.Book
 	// Getenv answers for %{NAME} in target files, which vmagent replaces. Nil leaves them as they are.
 	Getenv func(name string) (value string, ok bool)
 	// OnUpdate takes all groups of a job whenever they differ from what it took last; the first update of a job without
@@ -79,6 +82,7 @@ type Discovery struct {
 	opts  Options
 	watch *watcher
 	wake  chan struct{} // holds a token while Run has to look at the providers again
+	old   *snapshots.Kind[*Group]
 
 	applyMu sync.Mutex // serialises Apply
 
@@ -98,6 +102,7 @@ func New(o Options) (*Discovery, error) {
 		opts:      o,
 		watch:     newWatcher(o.Logger, o.Metrics),
 		wake:      make(chan struct{}, 1),
+		old:       snapshots.NewKind[*Group](o.Snapshots, "groups", nil),
 		jobs:      make(map[string]*job),
 		providers: make(map[string]*entry),
 	}, nil

@@ -52,7 +52,7 @@ func (w *Writer) Apply(dests []Destination) error {
 			d = newDestination(s.id, w.freeLabelLocked(i+1, s.title, now), s.next, w.opts, w.codec, &w.blockBytes)
 			fresh = append(fresh, d)
 		} else if s.next != nil {
-			d.replaceClient(s.next)
+			w.oldClients.Superseded(d.replaceClient(s.next))
 		}
 		now = append(now, d)
 	}
@@ -151,10 +151,10 @@ func sameDestination(a, b Destination) bool {
 		a.RateLimit == b.RateLimit && a.MinSenders == b.MinSenders && a.MaxSenders == b.MaxSenders
 }
 
-// replaceClient puts c in the place of the destination's client.
-func (d *destination) replaceClient(c *client) {
+// replaceClient puts c in the place of the destination's client, and returns that.
+func (d *destination) replaceClient(c *client) (old *client) {
 	d.swap.Lock()
-	old := d.client.Load()
+	old = d.client.Load()
 	if c.isOut() { // the watchdog has put another in the place of its transport since
 		c = &client{c.dest, old.transport}
 	}
@@ -167,11 +167,13 @@ func (d *destination) replaceClient(c *client) {
 	d.mem.setLimit(c.dest.MaxPendingBytes)
 	d.talk.configure(c.dest.Protocol)
 	d.mu.Unlock()
+	return old
 }
 
 // retireLocked lets a destination run out which is configured no more.
 func (w *Writer) retireLocked(d *destination) {
 	d.group = nil
+	w.oldClients.Superseded(d.client.Load())
 	d.stop(time.Now().Add(w.opts.DrainTimeout), true)
 	if w.start == nil { // nobody would send
 		d.finish()

@@ -27,6 +27,7 @@ type destination struct {
 	swap   sync.Mutex // is held by who replaces the client
 	client atomic.Pointer[client]
 	bodies bodies
+	sends  exchanges
 	talk   talk
 	codec  *codec
 	gate   *gate

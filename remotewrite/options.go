@@ -20,6 +20,7 @@ import (
 	"scraper/bufpool"
 	"scraper/config"
 	"scraper/relabel"
+	"scraper/snapshots"
 )
 
 // Options are the settings of a Writer. The zero value of each means its default.
@@ -70,6 +71,8 @@ type Options struct {
 	// DrainTimeout bounds what Run takes to deliver what is left when it is told to stop, and likewise how long a removed
 	// destination lives on. Default: 4 s, so that a process which is told to stop is gone within 5 s.
 	DrainTimeout time.Duration
+	// Snapshots follows what reloads replaced, for as long as it is in memory. Nil follows nothing.
+	Snapshots *snapshots.Book
 }
 
 // Destination is a URL with its options. Destinations are values; a Writer never changes them, and nor may the caller

@@ -112,11 +112,14 @@ const (
 // piece is nil, or says that blk is a part of it, which does not give way: some of it may have arrived.
 func (d *destination) exchange(ctx context.Context, r record, blk *block, piece *splitter) (outcome, *sendError) {
 	var wait backoff
+	x := d.sends.begin()
+	defer d.sends.end(x)
 	for attempt := 0; ; attempt++ {
 		if piece == nil && d.spool != nil && d.spool.recalled(r) {
 			return gaveWay, nil
 		}
 		c := d.client.Load()
+		x.use(c)
 		if age := c.dest.MaxBlockAge; age > 0 && time.Since(r.closed) > age {
 			return tooOld, nil
 		}

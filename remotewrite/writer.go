@@ -31,6 +31,7 @@ import (
 	"time"
 
 	"scraper/batch"
+	"scraper/snapshots"
 )
 
 // ErrStopped is returned by Apply and Run when Run is over, or Close was called.
@@ -42,6 +43,7 @@ type Writer struct {
 	blockBytes atomic.Int64 // memory of closed blocks
 	codec      *codec
 	clock      *flushClock
+	oldClients *snapshots.Kind[client] // follows those which were replaced
 
 	applyMu sync.Mutex // one Apply at a time; taken before mu
 
@@ -64,6 +66,7 @@ func New(opts Options) (*Writer, error) {
 		return nil, fmt.Errorf("remotewrite: %w", err)
 	}
 	w := &Writer{opts: opts, clock: newFlushClock(), codec: newCodec(opts.Pool, opts.ZstdLevel)}
+	w.oldClients = snapshots.NewKind(opts.Snapshots, "destination", w.holders)
 	if err := w.Apply(opts.Destinations); err != nil {
 		return nil, err
 	}

@@ -15,6 +15,7 @@ import (
 	"scraper/batch"
 	"scraper/config"
 	"scraper/discovery"
+	"scraper/snapshots"
 	"scraper/transport"
 )
 
@@ -36,6 +37,9 @@ type Manager struct {
 	spool    *batch.Spool
 	wake     chan struct{}
 	running  sync.WaitGroup
+	// oldJobs and oldTargets follow what was replaced, or is gone.
+	oldJobs    *snapshots.Kind[jobState]
+	oldTargets *snapshots.Kind[target]
 	// tableBytes is what the tables of all targets took after their last scrapes.
 	tableBytes atomic.Int64
 
@@ -72,7 +76,7 @@ func New(o Options) (*Manager, error) {
 	if err := o.validate(); err != nil {
 		return nil, fmt.Errorf("scrape: %w", err)
 	}
-	return &Manager{
+	m := &Manager{
 		opts:     o,
 		log:      o.Logger,
 		metrics:  o.Metrics,
@@ -83,7 +87,10 @@ func New(o Options) (*Manager, error) {
 		decoders: newDecoders(o.Workers),
 		spool:    batch.NewSpool(o.SpoolDir, o.MaxBatchBytes),
 		wake:     make(chan struct{}, 1),
-	}, nil
+	}
+	m.oldJobs = snapshots.NewKind(o.Snapshots, "job", m.holdersOfJobs)
+	m.oldTargets = snapshots.NewKind[target](o.Snapshots, "target", nil)
+	return m, nil
 }
 
 // Apply brings the jobs to those of cfg. It calls discover, which is to hand the groups of every job whose groups differ
@@ -226,6 +233,7 @@ func (m *Manager) removeJob(j *job) {
 	}
 	m.end(gone)
 	j.state.client.close()
+	m.oldJobs.Superseded(j.state)
 	m.metrics.targets.DeleteLabelValues(j.state.cfg.Name)
 	m.metrics.dropped.DeleteLabelValues(j.state.cfg.Name)
 }
@@ -283,8 +291,11 @@ func (m *Manager) sync(j *job, st *jobState) {
 	case m.wake <- struct{}{}:
 	default:
 	}
-	if former != st && former.client != st.client {
-		former.client.close()
+	if former != st {
+		if former.client != st.client {
+			former.client.close()
+		}
+		m.oldJobs.Superseded(former)
 	}
 	m.metrics.targets.WithLabelValues(st.cfg.Name).Set(float64(len(j.targets)))
 	m.metrics.dropped.WithLabelValues(st.cfg.Name).Set(float64(nDropped))
@@ -330,6 +341,7 @@ func (m *Manager) end(targets []*target) {
 	m.stop(targets)
 	b := batch.New(m.opts.Pool)
 	for _, t := range targets {
+		m.oldTargets.Superseded(t)
 		m.tableBytes.Add(-t.result.memory) // nobody scrapes it any longer
 		m.metrics.markers.Add(float64(t.endSeries(b, time.Now(), m.opts.Sink, t.state.cfg.TrackTimestampsStaleness)))
 	}

@@ -10,6 +10,7 @@ import (
 	"scraper/bufpool"
 	"scraper/config"
 	"scraper/labelcompress"
+	"scraper/snapshots"
 )
 
 // Options configure a Manager. Sink, Dict and Pool are required.
@@ -37,6 +38,8 @@ type Options struct {
 	SpoolDir      string
 	// Released, if not nil, is told of memory in bytes that scrapes took and let go of, beside what Bytes shows.
 	Released func(bytes int64)
+	// Snapshots follows what reloads and discovery replaced, for as long as it is in memory. Nil follows nothing.
+	Snapshots *snapshots.Book
 	// Workers is how many bodies are parsed at once, GOMAXPROCS by default.
 	Workers int
 	// DialContext opens connections to targets, or to their proxies: TCP by default, with a small receive buffer.

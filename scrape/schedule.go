@@ -111,7 +111,7 @@ func (m *Manager) startDue() time.Duration {
 // startLocked starts the scrape of t.
 func (m *Manager) startLocked(t *target, due time.Time) {
 	tn := newTurn(t, due, time.Now())
-	t.life = tn.life
+	t.life, t.turn = tn.life, tn
 	m.running.Add(1)
 	go m.begin(tn)
 }
@@ -122,7 +122,7 @@ func (m *Manager) ended(tn *turn) {
 	t := tn.t
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	t.life = nil
+	t.life, t.turn = nil, nil
 	if t.ended != nil {
 		close(t.ended)
 		t.ended = nil

@@ -40,6 +40,7 @@ type target struct {
 	removed   bool
 	waiting   time.Time     // when a scrape was due which has to wait for the end of the running one; zero: none
 	life      *lifetime     // of the running scrape; nil if none is
+	turn      *turn         // the running scrape; nil if none is
 	ended     chan struct{} // closed when the running scrape has ended, if anybody waits for it
 
 	// The running scrape's, or that of whoever removed the target.

@@ -12,6 +12,7 @@ import (
 	"scraper/memlimit"
 	"scraper/relabel"
 	"scraper/scrape"
+	"scraper/snapshots"
 )
 
 // topTargets is how many of the targets that use most memory are shown.
@@ -30,6 +31,8 @@ type Memory struct {
 	Group   *memlimit.CgroupUsage
 	Buffers bufpool.Stats
 	Labels  labelcompress.Stats
+	// Snapshots are what was replaced and is still in memory.
+	Snapshots []snapshots.Report
 }
 
 // memoryPart is a part of the process' resident memory, or of what is counted beside it.

@@ -20,6 +20,7 @@ import (
 	"scraper/memlimit"
 	"scraper/remotewrite"
 	"scraper/scrape"
+	"scraper/snapshots"
 	"scraper/web"
 )
 
@@ -45,6 +46,9 @@ type agent struct {
 	group  *memlimit.Cgroup // nil where there is no limit by it
 	// tmpfsQueue says that the files of the queue are memory.
 	tmpfsQueue bool
+	// replaced follows what was superseded and is still in memory.
+	replaced   *snapshots.Book
+	oldConfigs *snapshots.Kind[config.Config]
 
 	writer  *remotewrite.Writer
 	targets *scrape.Manager
@@ -71,7 +75,8 @@ type parts struct {
 
 // newAgent connects the parts. It starts nothing.
 func newAgent(s *Settings, p parts) (*agent, error) {
-	a := &agent{s: s, log: p.log, load: p.load, extra: p.extra, ready: errors.New("starting")}
+	a := &agent{s: s, log: p.log, load: p.load, extra: p.extra, ready: errors.New("starting"), replaced: snapshots.New()}
+	a.oldConfigs = snapshots.NewKind[config.Config](a.replaced, "configuration", nil)
 	reg := prom.NewRegistry()
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	reg.MustRegister(newBuildInfo(version))
@@ -87,7 +92,7 @@ func newAgent(s *Settings, p parts) (*agent, error) {
 		Pool: a.pool, Logger: p.log, Metrics: remotewrite.NewMetrics(reg), UserAgent: "scraper/" + version,
 		FlushInterval: s.FlushInterval, MaxRowsPerBlock: s.MaxRowsPerBlock, MaxBlockBytes: int(s.MaxBlockBytes),
 		DrainTimeout: s.FlushDeadline, QueueDir: queueDir(s), KeepDanglingQueues: s.KeepDanglingQueues, ZstdLevel: s.ZstdLevel,
-		MaxPendingBytes: pendingBytes(a.budget.Bytes),
+		MaxPendingBytes: pendingBytes(a.budget.Bytes), Snapshots: a.replaced,
 	})
 	if err != nil {
 		return nil, err
@@ -98,20 +103,20 @@ func newAgent(s *Settings, p parts) (*agent, error) {
 		Sink: a.writer, Dict: a.dict, Pool: a.pool, Logger: p.log, Metrics: scraped, Dialect: s.Dialect,
 		HostSeed: p.hostSeed, UserAgent: "scraper/" + version, MaxScrapeBytes: s.MaxScrapeBytes, MaxLineBytes: int(s.MaxLineBytes),
 		MaxBatchBytes: s.MaxBatchBytes, SpoolDir: s.DataPath, Released: a.keeper.Released,
-		Metadata: s.Metadata,
+		Metadata: s.Metadata, Snapshots: a.replaced,
 	})
 	if err != nil {
 		return nil, err
 	}
 	a.found, err = discovery.New(discovery.Options{
 		Logger: p.log, Metrics: discovery.NewMetrics(reg), FileCheckInterval: s.FileCheckInterval, Getenv: os.LookupEnv,
-		OnUpdate: a.targets.SetGroups,
+		OnUpdate: a.targets.SetGroups, Snapshots: a.replaced,
 	})
 	if err != nil {
 		return nil, err
 	}
 	a.openAccounts()
-	reg.MustRegister(memlimit.NewCollector(a.keeper), newPoolCollector(a.pool), newDictCollector(a.dict))
+	reg.MustRegister(memlimit.NewCollector(a.keeper), newPoolCollector(a.pool), newDictCollector(a.dict), snapshots.NewCollector(a.replaced))
 	if err := a.newServers(p, reg); err != nil {
 		return nil, err
 	}

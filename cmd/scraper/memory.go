@@ -188,7 +188,10 @@ func diskBytes(all []remotewrite.DestinationStatus) (n int64) {
 
 // memory is what the pages show of the agent's memory.
 func (a *agent) memory() web.Memory {
-	m := web.Memory{Source: *a.budget.now.Load(), History: a.keeper.History(), Buffers: a.pool.Stats(), Labels: a.dict.Stats()}
+	m := web.Memory{
+		Source: *a.budget.now.Load(), History: a.keeper.History(), Buffers: a.pool.Stats(), Labels: a.dict.Stats(),
+		Snapshots: a.replaced.Reports(),
+	}
 	var err error
 	if m.Breakdown, err = a.keeper.Breakdown(); err != nil {
 		m.Unknown = err.Error()

@@ -83,8 +83,10 @@ func (a *agent) apply(load func() (*config.Config, error)) error {
 	shown := *cfg
 	shown.Jobs, shown.RemoteWrites = nil, nil // who runs them has what is still needed: of a job which stayed, the old one
 	a.mu.Lock()
+	former := a.shown
 	a.shown = &shown
 	a.mu.Unlock()
+	a.oldConfigs.Superseded(former)
 	return nil
 }
 
