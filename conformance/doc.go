@@ -9,5 +9,7 @@
 // There is no code here but tests. For relabeling read relabel_oracle_test.go (both parties on the same rules and labels) and
 // relabel_test.go. For the text format read parse_oracle_test.go (what Prometheus makes of a body), cases_test.go (bodies
 // that parsers have disagreed about), bodies_test.go (bodies of real programs), splits_test.go (ways to cut them), and
-// parse_test.go, where they come together. For remote write read remotewrite_test.go. Where both parties differ on purpose, the test says so: see agree.
+// parse_test.go, where they come together. For OpenMetrics and protobuf read events_test.go (what two parsers say, compared for
+// every way to cut a body), openmetrics_test.go, protobuf_test.go, and captures_test.go (bodies of real programs; testdata tells
+// how they were made). For remote write read remotewrite_test.go. Where both parties differ on purpose, the test says so: see agree.
 package conformance
