@@ -78,6 +78,8 @@ type activeTarget struct {
 	Health             string      `json:"health"`
 	ScrapeInterval     string      `json:"scrapeInterval"`
 	ScrapeTimeout      string      `json:"scrapeTimeout"`
+	// Held is there for targets which are not scraped because memory is short, and for no others.
+	Held *heldJSON `json:"heldBack,omitempty"`
 }
 
 type droppedTarget struct {
@@ -98,6 +100,7 @@ func (s *Server) activeTarget(t *scrape.TargetStatus) activeTarget {
 		Health:             t.Health.String(),
 		ScrapeInterval:     model.Duration(t.Interval).String(),
 		ScrapeTimeout:      model.Duration(t.Timeout).String(),
+		Held:               heldOf(t.Held),
 	}
 	if !s.prometheus() {
 		a.LastSamplesScraped = &t.Samples

@@ -2,6 +2,7 @@ package web
 
 import (
 	"cmp"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -31,6 +32,8 @@ type Memory struct {
 	Group   *memlimit.CgroupUsage
 	Buffers bufpool.Stats
 	Labels  labelcompress.Stats
+	// Shortage is what the shortage of memory does to the targets.
+	Shortage scrape.MemoryState
 	// Snapshots are what was replaced and is still in memory.
 	Snapshots []snapshots.Report
 }
@@ -67,6 +70,9 @@ type memoryPage struct {
 	Parts, Beside []memoryPart
 	Targets       []memoryTarget
 	Chart         *memoryChart // nil until there is a history
+	Replaced      []replaced
+	Held          []heldTarget // the first ones, of Shortage.Held
+	Next          []heldTarget
 }
 
 // FillPercent is the used part of the limit.
@@ -85,6 +91,18 @@ func (p memoryPage) Shortest() memlimit.Level {
 		}
 	}
 	return memlimit.Normal
+}
+
+// Why says what the recommended limit follows from; empty until something was used.
+func (p memoryPage) Why() string {
+	if p.Report.MostUsed == 0 {
+		return ""
+	}
+	why := fmt.Sprintf("At most %s were used since the start, which are to be less than 60 %% of what the reserve leaves.", byteSize(p.Report.MostUsed))
+	if p.Shortest() > memlimit.Normal {
+		why += " More might have been, since memory was short."
+	}
+	return why
 }
 
 // memoryParts says what the parts of the resident memory are.
@@ -167,7 +185,8 @@ func (s *Server) memory(w http.ResponseWriter, r *http.Request) {
 	snap := s.o.Targets()
 	v := memoryPage{
 		page: s.page(r, "memory", "Memory"), Memory: m, Parts: memoryParts(&m), Beside: besideParts(&m.Report),
-		Targets: largestTargets(&snap), Chart: chartOf(m.History),
+		Targets: largestTargets(&snap), Chart: chartOf(m.History), Replaced: replacedOf(m.Snapshots),
+		Held: heldTargets(m.Shortage.Held), Next: heldTargets(m.Shortage.Next),
 	}
 	if r.URL.Query().Get("format") == "json" || strings.Contains(r.Header.Get("Accept"), "application/json") {
 		writeJSON(w, http.StatusOK, v.json())
@@ -196,6 +215,9 @@ type (
 		Labels        labelcompress.Stats `json:"labels"`
 		Returns       uint64              `json:"returns"`
 		History       []historyJSON       `json:"history"`
+		Admission     admissionJSON       `json:"admission"`
+		Shedding      sheddingJSON        `json:"shedding"`
+		Replaced      []replaced          `json:"superseded"`
 	}
 	budgetJSON struct {
 		Bytes     int64  `json:"bytes"` // 0: not limited
@@ -204,8 +226,9 @@ type (
 		SoftLimit int64  `json:"softLimitBytes"`
 		Used      int64  `json:"usedBytes"`
 		MostUsed  int64  `json:"mostUsedBytes"` // since the start
-		// Recommended is the budget in which that is normal.
-		Recommended int64 `json:"recommendedBytes"`
+		// Recommended is the budget in which that is normal, and Why says so.
+		Recommended int64  `json:"recommendedBytes"`
+		Why         string `json:"recommendedWhy,omitempty"`
 	}
 	containerJSON struct {
 		Total   int64  `json:"totalBytes"`
@@ -231,9 +254,10 @@ func (p *memoryPage) json() memoryJSON {
 	j := memoryJSON{
 		ResidentAnon: p.Breakdown.ResidentAnon, ResidentFile: r.ResidentFile, Parts: p.Parts, Sum: p.Breakdown.Sum,
 		NotAttributed: p.Breakdown.NotAttributed, Error: p.Unknown,
-		Budget: budgetJSON{r.Budget, p.Source, r.Limit, r.SoftLimit, r.Used, r.MostUsed, r.Recommended}, Level: r.Level.String(),
+		Budget: budgetJSON{r.Budget, p.Source, r.Limit, r.SoftLimit, r.Used, r.MostUsed, r.Recommended, p.Why()}, Level: r.Level.String(),
 		LevelChanges: make(map[string]uint64), GCShare: r.CollectorShare, Beside: p.Beside, Container: (*containerJSON)(nil),
 		Targets: p.Targets, Buffers: p.Buffers, Labels: p.Labels, Returns: r.Returns,
+		Admission: admissionOf(p.Shortage.Admission), Shedding: p.shedding(), Replaced: p.Replaced,
 	}
 	for level, n := range r.Changes {
 		j.LevelChanges[memlimit.Level(level).String()] = n

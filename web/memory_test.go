@@ -9,6 +9,7 @@ import (
 
 	"scraper/memlimit"
 	"scraper/scrape"
+	"scraper/snapshots"
 )
 
 // TestMemoryAddsUp pins that all parts are shown with what is not attributed, and that the largest targets come first.
@@ -95,5 +96,120 @@ func TestMemoryWithoutBudget(t *testing.T) {
 	page := text(t, ask(t, s, "127.0.0.1:1", http.MethodGet, "/debug/memory", ""))
 	if !strings.Contains(page, "no such file") || !strings.Contains(page, "set -memory.limit") || strings.Contains(page, "<polyline") || strings.Contains(page, "Beside") {
 		t.Errorf("/debug/memory: %s", page)
+	}
+}
+
+// TestMemoryHeldBack pins what the pages say of targets which are not scraped because memory is short, and of what was
+// replaced and is held: in full, escaped, and bounded.
+func TestMemoryHeldBack(t *testing.T) {
+	at := time.Now().Add(-3 * time.Minute)
+	m := Memory{
+		Shortage: scrape.MemoryState{
+			Admission: memlimit.AdmissionStats{Granted: 5 << 20, Waiting: 3, Waits: 17, Refused: 2, Starved: 1, Waited: 4 * time.Second},
+			Next:      []scrape.HeldTarget{{ID: 7, Job: "j", URL: "http://next/", Bytes: 9 << 20}},
+			Skipped:   map[scrape.SkipReason]uint64{scrape.SkipShed: 30, scrape.SkipWaiting: 4}, OwedMarkers: 12345, Shed: 8, Readmitted: 5,
+		},
+		Snapshots: []snapshots.Report{
+			{
+				Count:   snapshots.Count{Kind: "job", Superseded: 3, Oldest: 90 * time.Second},
+				Holders: []snapshots.Held{{Holder: snapshots.Holder{Name: "scrape of http://x/<script>", Since: at}, Superseded: at}}, Unheld: 2,
+			},
+			{Count: snapshots.Count{Kind: "target"}},
+		},
+	}
+	snap := scrape.Snapshot{Jobs: []scrape.JobStatus{{Job: "j", Active: 2}}, Targets: []scrape.TargetStatus{
+		{ID: 1, Job: "j", URL: "http://held/", Health: scrape.HealthDown, LastError: "other", Held: scrape.Held{Reason: scrape.SkipShed, Since: at, Skipped: 6}},
+		{ID: 2, Job: "j", URL: "http://free/", Health: scrape.HealthUp},
+	}}
+	for i := range 3 * maxHeld {
+		m.Shortage.Held = append(m.Shortage.Held, scrape.HeldTarget{
+			ID: uint64(i), Job: "<b>", URL: "http://held/", Bytes: 1 << 20, Held: scrape.Held{Reason: scrape.SkipNew, Since: at, Skipped: 6},
+		})
+	}
+	s := newServer(t, Options{Memory: func() Memory { return m }, Targets: func() scrape.Snapshot { return snap }})
+	const local = "127.0.0.1:1"
+	var got struct {
+		Admission struct {
+			GrantedBytes, Waiting, Waits, Refused, Starved int64
+			WaitedSeconds                                  float64
+		}
+		Shedding struct {
+			HeldTargets, OwedMarkers, Shed, Readmitted int64
+			Held                                       []struct {
+				ID, Skipped, Bytes int64
+				Reason, Text       string
+				Since              time.Time
+			}
+			Next           []map[string]any
+			SkippedScrapes map[string]int
+		}
+		Superseded []struct {
+			Kind          string
+			Superseded    int
+			OldestSeconds float64
+			Holders       []struct {
+				Name  string
+				Since time.Time
+			}
+			Unheld int
+		}
+	}
+	body := text(t, ask(t, s, local, http.MethodGet, "/debug/memory?format=json", ""))
+	if err := json.Unmarshal([]byte(body), &got); err != nil {
+		t.Fatalf("/debug/memory?format=json: %v: %s", err, body)
+	}
+	if a := got.Admission; a.GrantedBytes != 5<<20 || a.Waiting != 3 || a.Waits != 17 || a.Refused != 2 || a.Starved != 1 || a.WaitedSeconds != 4 {
+		t.Errorf("admission %+v, want %+v", a, m.Shortage.Admission)
+	}
+	x := got.Shedding
+	if x.HeldTargets != 3*maxHeld || len(x.Held) != maxHeld || x.OwedMarkers != 12345 || x.Shed != 8 || x.Readmitted != 5 || x.SkippedScrapes["shed"] != 30 {
+		t.Errorf("shedding %+v, want the first of those held back, and all counts", x)
+	}
+	if h := x.Held[2]; h.ID != 2 || h.Reason != "new" || h.Text != scrape.SkipNew.String() || !h.Since.Equal(at) || h.Skipped != 6 || h.Bytes != 1<<20 {
+		t.Errorf("held back %+v, want its reason and since when", h)
+	}
+	if n := x.Next; len(n) != 1 || n[0]["url"] != "http://next/" || n[0]["since"] != nil || n[0]["reason"] != nil {
+		t.Errorf("next %v, want one which is not held back yet", n)
+	}
+	if r := got.Superseded; len(r) != 2 || r[0].Superseded != 3 || r[0].OldestSeconds != 90 || len(r[0].Holders) != 1 || !r[0].Holders[0].Since.Equal(at) || r[0].Unheld != 2 {
+		t.Errorf("superseded %+v, want the job's with its holder", r)
+	}
+	page := text(t, ask(t, s, local, http.MethodGet, "/debug/memory", ""))
+	for _, want := range []string{scrape.SkipNew.String(), "3m ago", "And 200 more", "&lt;b&gt;", "34 scrapes were skipped", "shed 8 times and let in again 5 times",
+		"12\u202f345 staleness markers are owed", "5 MiB to themselves, 3 wait", "http://next/", "scrape of http://x/&lt;script&gt;", "1m30s ago", "2 others by nobody"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("/debug/memory lacks %q: %s", want, page)
+		}
+	}
+	if strings.Contains(page, "<script>") || len(page) > 100<<10 {
+		t.Errorf("/debug/memory is not escaped, or has %d bytes", len(page))
+	}
+
+	page = text(t, ask(t, s, local, http.MethodGet, "/targets?format=html&search=shed", ""))
+	if !strings.Contains(page, scrape.SkipShed.String()) || !strings.Contains(page, "6 scrapes skipped") || !strings.Contains(page, "1 held back") || strings.Contains(page, "http://free/") {
+		t.Errorf("/targets does not say who is held back, and why: %s", page)
+	}
+	lines := text(t, ask(t, s, local, http.MethodGet, "/targets?format=text", ""))
+	if strings.Count(lines, ", held=") != 1 || !strings.Contains(lines, `held="memory limit: shed`) {
+		t.Errorf("/targets as text:\n%s\nwant the reason at the target which is held back", lines)
+	}
+	var api struct {
+		Data struct {
+			ActiveTargets []struct {
+				HeldBack *struct {
+					Reason, Text   string
+					Since          time.Time
+					SkippedScrapes int
+				}
+			}
+		}
+	}
+	body = text(t, ask(t, s, local, http.MethodGet, "/api/v1/targets", ""))
+	if err := json.Unmarshal([]byte(body), &api); err != nil {
+		t.Fatal(err)
+	}
+	if a := api.Data.ActiveTargets; len(a) != 2 || a[0].HeldBack == nil || a[0].HeldBack.Reason != "shed" || a[0].HeldBack.SkippedScrapes != 6 || a[1].HeldBack != nil ||
+		strings.Count(body, "heldBack") != 1 {
+		t.Errorf("/api/v1/targets: %s, want the reason at the target which is held back alone", body)
 	}
 }

@@ -94,6 +94,7 @@ func (f *targetFilter) apply(snap *scrape.Snapshot) []*scrape.TargetStatus {
 			text = append(append(text, ' '), t.Job...)
 			text = appendLabels(append(text, ' '), t.Labels)
 			text = append(append(text, ' '), t.LastError...)
+			text = append(append(text, ' '), t.Held.Reason.String()...)
 			low := bytes.ToLower(text)
 			if slices.ContainsFunc(f.terms, func(term []byte) bool { return !bytes.Contains(low, term) }) {
 				continue
@@ -125,6 +126,7 @@ type targetsPage struct {
 	Up      int // of those which match
 	Down    int
 	Unknown int
+	Held    int // because memory is short
 	// Details: rows carry their discovered labels. With thousands of rows these would be most of the page.
 	Details bool
 	AllURL  string // this page with all rows
@@ -149,6 +151,9 @@ func (s *Server) targets(w http.ResponseWriter, r *http.Request) {
 	}
 	v := targetsPage{page: s.page(r, "targets", "Targets"), Filter: f, Jobs: snap.Jobs, Matched: len(rows), Total: len(snap.Targets)}
 	for _, t := range rows {
+		if t.Held.Reason != scrape.SkipNone {
+			v.Held++
+		}
 		switch t.Health {
 		case scrape.HealthUp:
 			v.Up++
@@ -209,8 +214,12 @@ func targetsText(w http.ResponseWriter, f *targetFilter, snap *scrape.Snapshot, 
 			if !t.LastScrape.IsZero() {
 				last = shortDuration(now.Sub(t.LastScrape)) + " ago"
 			}
-			b = fmt.Appendf(b, ", scrapes_total=%d, scrapes_failed=%d, last_scrape=%s, scrape_duration=%s, samples_scraped=%d, error=%s\n",
-				t.Scrapes, t.Failed, last, shortDuration(t.LastScrapeDuration), t.Samples, quote(t.LastError))
+			b = fmt.Appendf(b, ", scrapes_total=%d, scrapes_failed=%d, last_scrape=%s, scrape_duration=%s, samples_scraped=%d",
+				t.Scrapes, t.Failed, last, shortDuration(t.LastScrapeDuration), t.Samples)
+			if t.Held.Reason != scrape.SkipNone {
+				b = fmt.Appendf(b, ", held=%s", quote(t.Held.Reason.String()))
+			}
+			b = fmt.Appendf(b, ", error=%s\n", quote(t.LastError))
 			if _, err := w.Write(b); err != nil {
 				return
 			}

@@ -190,7 +190,7 @@ func diskBytes(all []remotewrite.DestinationStatus) (n int64) {
 func (a *agent) memory() web.Memory {
 	m := web.Memory{
 		Source: *a.budget.now.Load(), History: a.keeper.History(), Buffers: a.pool.Stats(), Labels: a.dict.Stats(),
-		Snapshots: a.replaced.Reports(),
+		Shortage: a.targets.MemoryState(), Snapshots: a.replaced.Reports(),
 	}
 	var err error
 	if m.Breakdown, err = a.keeper.Breakdown(); err != nil {
