@@ -18,7 +18,7 @@ func (p *Parser) PeekHash(n int) (hash uint64, ok bool) {
 	if p.format == FormatProtobuf {
 		return p.peekHashProtobuf(n)
 	}
-	if p.end-p.pos >= n+tailRoom && p.w[p.pos] != '#' && !p.body.StartTimestamps { // what Peek makes of most lines
+	if p.end-p.pos >= n+tailRoom && p.w[p.pos] != '#' && !p.special { // what Peek makes of most lines
 		return maphash.Bytes(p.seed, p.w[p.pos:p.pos+n]), true
 	}
 	b := p.Peek(n)

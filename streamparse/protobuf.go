@@ -132,7 +132,7 @@ func (p *Parser) Histogram() *Histogram {
 // peekProtobuf shows the key of the next sample if it has n bytes.
 func (p *Parser) peekProtobuf(n int) []byte {
 	pb := &p.pb
-	if pb.betweenMetrics() {
+	if !pb.ready && !pb.more && pb.meta == metaNone {
 		if labels := p.guessPlain(n); labels != nil {
 			pb.key = append(append(pb.key[:pb.nameEnd+1], labels...), pb.plainTag)
 			return pb.key
@@ -145,7 +145,9 @@ func (p *Parser) peekProtobuf(n int) []byte {
 }
 
 // betweenMetrics reports whether nothing of what was read waits to be delivered.
-func (pb *protobuf) betweenMetrics() bool { return !pb.ready && !pb.more && pb.meta == metaNone }
+func (pb *protobuf) betweenMetrics() bool {
+	return !pb.ready && !pb.more && !pb.converted && pb.meta == metaNone
+}
 
 // prepared makes the next sample ready, and reports whether its key has n bytes.
 func (p *Parser) prepared(n int) bool {
