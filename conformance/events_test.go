@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"io"
 	"math"
 	"math/rand/v2"
@@ -27,7 +28,11 @@ type event struct {
 	text   string
 	series string // of a sample, the bytes by which the parser knows it
 	head   string // of a sample, its labels
+	hash   uint64 // of a sample of ours, what Hash gives
 }
+
+// theSeed makes the hashes of all parsers comparable.
+var theSeed = maphash.MakeSeed()
 
 // theirEvents reads a body with one of Prometheus' parsers. A panic of theirs is a refusal.
 func theirEvents(p textparse.Parser, withStart bool) (all []event, err error) {
@@ -148,7 +153,7 @@ func eventsOf(t testing.TB, body streamparse.Body, known []event) func(io.Reader
 	known = slices.DeleteFunc(slices.Clone(known), func(e event) bool { return e.series == "" })
 	isProtobuf := body.Format == streamparse.FormatProtobuf
 	return func(r io.Reader) (all []event, err error) {
-		p := streamparse.New(streamparse.Options{Pool: pool, MaxLineBytes: 16 << 20})
+		p := streamparse.New(streamparse.Options{Pool: pool, MaxLineBytes: 16 << 20, Seed: theSeed})
 		defer p.Close()
 		p.ResetBody(r, body)
 		typ := streamparse.TypeUntyped
@@ -156,12 +161,17 @@ func eventsOf(t testing.TB, body streamparse.Body, known []event) func(io.Reader
 		for next := 0; ; {
 			if next < len(known) {
 				k := &known[next]
-				if b := p.Peek(len(k.series)); string(b) == k.series && p.Take(len(k.series)) {
+				hash, ok := p.PeekHash(len(k.series))
+				b := p.Peek(len(k.series))
+				if ok != (b != nil) || ok && k.hash != 0 && (hash == k.hash) != (string(b) == k.series) {
+					t.Errorf("PeekHash before %q = %x, %v, want that of %q, %x", b, hash, ok, k.series, k.hash)
+				}
+				if string(b) == k.series && p.Take(len(k.series)) {
 					next++
 					if !isProtobuf {
 						p.SkipLines(strings.Count(k.series, "\n"))
 					}
-					all = append(all, event{k.head + valueOf(p), k.series, k.head})
+					all = append(all, event{k.head + valueOf(p), k.series, k.head, k.hash})
 					continue
 				}
 			}
@@ -190,7 +200,7 @@ func eventsOf(t testing.TB, body streamparse.Body, known []event) func(io.Reader
 					}
 					list = append(list, Label{string(l.Name), value})
 				}
-				e := event{series: string(p.Series()), head: describeHead(list)}
+				e := event{series: string(p.Series()), head: describeHead(list), hash: p.Hash()}
 				if kind == streamparse.KindSample {
 					e.text = e.head + valueOf(p)
 				} else {
@@ -347,7 +357,7 @@ func checkEvents(t *testing.T, name string, what streamparse.Body, body []byte, 
 	half := slices.Clone(whole)
 	for i := range half {
 		if i%2 == 0 && half[i].series != "" {
-			half[i].series = strings.Repeat("?", len(half[i].series))
+			half[i].series, half[i].hash = strings.Repeat("?", len(half[i].series)), 0
 		}
 	}
 	for _, known := range [][]event{nil, whole, half} {
