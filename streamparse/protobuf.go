@@ -132,7 +132,7 @@ func (p *Parser) Histogram() *Histogram {
 // peekProtobuf shows the key of the next sample if it has n bytes.
 func (p *Parser) peekProtobuf(n int) []byte {
 	pb := &p.pb
-	if !pb.ready && !pb.more && pb.meta == metaNone {
+	if pb.betweenMetrics() {
 		if labels := p.guessPlain(n); labels != nil {
 			pb.key = append(append(pb.key[:pb.nameEnd+1], labels...), pb.plainTag)
 			return pb.key
