@@ -132,7 +132,6 @@ func (q *Queue) newAckFile() error {
 	}
 	_ = f.Truncate(int64(len(b)))
 	q.acks = &ackFile{f: f}
-	q.smallBytes += int64(len(b))
 	return nil
 }
 

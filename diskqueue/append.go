@@ -128,7 +128,7 @@ func (q *Queue) roomLocked(n int64, mayDrop bool) (*segment, error) {
 
 // fitsLocked reports whether files may grow by so much, and a footer.
 func (q *Queue) fitsLocked(grow int64) bool {
-	return grow <= 0 || q.opts.MaxDiskBytes == 0 || q.diskBytesLocked()+grow+q.footerBytes() <= q.opts.MaxDiskBytes
+	return grow <= 0 || q.opts.MaxDiskBytes == 0 || q.diskBytesLocked()+grow+q.footerBytes()+pageBytes <= q.opts.MaxDiskBytes
 }
 
 // isFullLocked reports whether n more bytes should go to another segment.

@@ -3,6 +3,7 @@ package diskqueue
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -50,7 +51,7 @@ func IsQueue(dir string) bool {
 }
 
 // Inspect reads a queue, without its lock and without changing it: what it finds in one which is in use is of no single
-// moment. With verify it reads the payloads, too.
+// moment, but what is good is not called damaged. With verify it reads the payloads, too.
 func Inspect(dir string, verify bool) (Report, error) {
 	r := Report{Dir: dir}
 	q := &Queue{opts: Options{Dir: dir, Slots: 1, Logger: slog.New(slog.DiscardHandler)}, fs: readOnly{}, slots: make([]slot, 1), nextSeq: 1}
@@ -71,12 +72,26 @@ func Inspect(dir string, verify bool) (Report, error) {
 		s.closeFile()
 	}
 	r.DiskBytes = q.diskBytesLocked()
-	if info, err := os.Stat(filepath.Join(dir, ackFileName)); err == nil {
-		r.DiskBytes += info.Size()
-	}
 	for _, s := range segs {
 		r.Slots = s.header.slots
-		sr := q.inspectSegment(s, verify, &r)
+		sr, oldest := q.inspectSegment(s, verify)
+		settled := false
+		// The queue may be in use: what is written while it is read may look damaged, but not again.
+		for n := 0; n < 5 && (sr.Damaged > 0 || sr.Err != nil) && !settled; n++ {
+			if now, ok := q.headerOf(s.path); !ok || now != s.header {
+				settled = true // all of it, and the file has another life, or none
+				continue
+			}
+			if again, o := q.inspectSegment(s, verify); again.Damaged <= sr.Damaged {
+				sr, oldest = again, o
+			}
+		}
+		if settled {
+			continue
+		}
+		if !oldest.IsZero() && (r.Oldest.IsZero() || oldest.Before(r.Oldest)) {
+			r.Oldest = oldest
+		}
 		r.Damaged += sr.Damaged
 		r.Pending.add(sr.Pending.Blocks, sr.Pending.Samples, sr.Pending.Bytes)
 		r.Segments = append(r.Segments, sr)
@@ -84,13 +99,27 @@ func Inspect(dir string, verify bool) (Report, error) {
 	return r, nil
 }
 
-func (q *Queue) inspectSegment(s *reading, verify bool, r *Report) SegmentReport {
-	sr := SegmentReport{File: filepath.Base(s.path), Bytes: s.size, Sealed: s.sealed, FirstSeq: s.firstSeq, LastSeq: s.lastSeq}
+// headerOf is the header which a segment has now. A file which is not there has none.
+func (q *Queue) headerOf(path string) (h segHeader, ok bool) {
+	f, err := q.fs.open(path, false)
+	if err != nil {
+		return h, !errors.Is(err, fs.ErrNotExist)
+	}
+	defer f.Close()
+	page := make([]byte, pageBytes)
+	n, _ := f.ReadAt(page, 0)
+	return parseSegHeader(page[:n])
+}
+
+// inspectSegment reads a segment, and returns also the Created of its oldest pending block; zero if there is none.
+func (q *Queue) inspectSegment(s *reading, verify bool) (sr SegmentReport, oldest time.Time) {
+	sr = SegmentReport{File: filepath.Base(s.path), Bytes: s.size, Sealed: s.sealed, FirstSeq: s.firstSeq, LastSeq: s.lastSeq}
 	if sr.Err = q.openFileLocked(s.segment); sr.Err != nil {
-		return sr
+		return sr, oldest
 	}
 	defer s.closeFile()
-	sc := newScanner(s.f, s.salt, s.firstSeq, s.size)
+	sr.Bytes = fileSize(s.f) // it may have grown
+	sc := newScanner(s.f, s.salt, s.firstSeq, sr.Bytes)
 	sc.verify = verify
 	for {
 		h, at, ok := sc.next()
@@ -112,8 +141,8 @@ func (q *Queue) inspectSegment(s *reading, verify bool, r *Report) SegmentReport
 		sr.LastSeq = h.seq
 		if s.isPending(q, &e) {
 			sr.Pending.add(1, int64(h.samples), int64(h.length))
-			if t := time.UnixMilli(h.created); r.Oldest.IsZero() || t.Before(r.Oldest) {
-				r.Oldest = t
+			if t := time.UnixMilli(h.created); oldest.IsZero() || t.Before(oldest) {
+				oldest = t
 			}
 		}
 	}
@@ -122,7 +151,7 @@ func (q *Queue) inspectSegment(s *reading, verify bool, r *Report) SegmentReport
 	if s.sealed && s.lastSeq > sc.lastSeq { // the footer knows of more
 		sr.Damaged += int(s.lastSeq - sc.lastSeq)
 	}
-	return sr
+	return sr, oldest
 }
 
 // readOnly is the operating system's files, which nothing is done to.

@@ -3,8 +3,51 @@ package diskqueue
 import (
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 )
+
+// TestInspectWhileInUse looks at a queue again and again while it is written to, read, and its files are used anew: what is
+// good is never said to be damaged.
+func TestInspectWhileInUse(t *testing.T) {
+	dir := t.TempDir()
+	q := mustOpen(t, Options{Dir: dir, Slots: 2, segmentBytes: minSegmentBytes})
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer close(stop)
+	wg.Go(func() {
+		waiting := 0
+		for i := uint64(1); ; i++ {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			put(t, q, int(i%2), i, int(i%13)<<10)
+			waiting++
+			for limit := int(i/100) % 40; waiting > limit; waiting-- {
+				for slot := range 2 {
+					if r, _, ok := take(t, q, slot); ok {
+						ack(t, q, r)
+						break
+					}
+				}
+			}
+		}
+	})
+	for i := range 150 {
+		rep, err := Inspect(dir, i%2 == 0)
+		if err != nil || rep.Damaged != 0 || len(rep.Unreadable) != 0 {
+			t.Fatalf("look %d: %d damaged and %q unreadable, %v, want none: %+v", i, rep.Damaged, rep.Unreadable, err, rep)
+		}
+		for _, s := range rep.Segments {
+			if s.Err != nil {
+				t.Fatalf("look %d: %s: %v", i, s.File, s.Err)
+			}
+		}
+	}
+}
 
 // TestInspect looks at a queue which is in use, at one which is damaged, and changes neither.
 func TestInspect(t *testing.T) {

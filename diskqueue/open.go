@@ -3,7 +3,9 @@ package diskqueue
 import (
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
+	"math"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -104,13 +106,19 @@ func (q *Queue) readStarts() int {
 		return 0
 	}
 	defer f.Close()
-	b := make([]byte, 4)
+	b := make([]byte, len(startsText(0)))
 	n, _ := f.ReadAt(b, 0)
-	v, err := strconv.Atoi(strings.TrimSpace(string(b[:n])))
-	if err != nil || v < 0 {
-		return 0
+	for v := range maxStarts + 1 {
+		if string(b[:n]) == startsText(v) {
+			return v
+		}
 	}
-	return v
+	return 0 // damage is no reason to set anything aside
+}
+
+// startsText is what the marker of starts holds: the number in a form which no damage makes of another.
+func startsText(n int) string {
+	return fmt.Sprintf("%d %08x\n", n, crc32.Checksum([]byte{byte(n)}, castagnoli()))
 }
 
 // writeStarts notes how many starts did not get far. It is worth no error: without it a start is only not counted.
@@ -123,7 +131,7 @@ func (q *Queue) writeStarts(n int) {
 		}
 	}
 	defer f.Close()
-	_, _ = f.WriteAt([]byte(strconv.Itoa(n)+"\n"), 0)
+	_, _ = f.WriteAt([]byte(startsText(n)), 0)
 }
 
 // clearStartsLocked notes that this start did get far.
@@ -160,18 +168,21 @@ func (q *Queue) readSegments() ([]*reading, error) {
 	var segs []*reading
 	for _, e := range names {
 		path := filepath.Join(q.opts.Dir, e.Name())
-		if name, ok := strings.CutSuffix(e.Name(), segmentExt); ok && e.Type().IsRegular() {
-			if n, err := strconv.ParseUint(name, 16, 64); err == nil {
-				q.nextNum = max(q.nextNum, n+1)
-			}
+		number, ext, _ := strings.Cut(e.Name(), ".")
+		if n, err := strconv.ParseUint(number, 16, 64); err == nil && n < math.MaxUint64 {
+			q.nextNum = max(q.nextNum, n+1) // whatever it is, its name is taken
+		}
+		if !e.Type().IsRegular() {
+			continue
+		}
+		switch "." + ext {
+		case segmentExt:
 			if s := q.readHead(path); s != nil {
 				segs = append(segs, s)
 			}
-		} else if info, err := e.Info(); err == nil && info.Mode().IsRegular() {
-			if strings.HasSuffix(e.Name(), badExt) {
+		case segmentExt + badExt:
+			if info, err := e.Info(); err == nil {
 				q.bad = append(q.bad, badFile{path, info.Size()})
-			} else if e.Name() != ackFileName {
-				q.smallBytes += info.Size()
 			}
 		}
 	}

@@ -54,6 +54,8 @@ const (
 	maxSlots = 1024
 	// maxBlockBytes bounds the payload of a record.
 	maxBlockBytes = 256 << 20
+	// smallFilesBytes is what the directory takes, and in it the lock, the marker of starts and a file of the caller's.
+	smallFilesBytes = 3 * pageBytes
 	// minDiskBytes is the least bound: two segments and the small files.
 	minDiskBytes = 4 * minSegmentBytes
 	// maxStarts is the number of starts in a row that did not get as far as reading the backlog, after which the
@@ -68,7 +70,7 @@ type Options struct {
 	// Slots is the number of slots. Blocks which a queue has from when it had another number come first, one after the
 	// other, all of them by slot 0.
 	Slots int
-	// MaxDiskBytes bounds the files; beyond it the oldest blocks go. Default: no bound. The least is 256 KiB.
+	// MaxDiskBytes bounds what the files take of the disk; beyond it the oldest blocks go. Default: no bound. The least is 256 KiB.
 	MaxDiskBytes int64
 	// MaxBlockAge bounds the age of a block, by its Created; older ones go. Default: no bound.
 	MaxBlockAge time.Duration
@@ -188,7 +190,7 @@ type Found struct {
 // Stats is a snapshot of a queue.
 type Stats struct {
 	Pending
-	DiskBytes   int64 // of all files
+	DiskBytes   int64 // of all files, in whole pages, as the disk has them
 	MemoryBytes int64 // of what the queue keeps in memory
 	Segments    int
 	Oldest      time.Time // the Created of the oldest pending block; zero if there is none
@@ -202,27 +204,26 @@ type Queue struct {
 	lock         file
 	fixedSegment int64 // Options.segmentBytes as it was given
 
-	mu         sync.Mutex
-	opts       Options // only the limits change
-	closed     bool
-	healthy    bool // the marker of starts is cleared
-	segs       []*segment
-	open       *segment   // the last one of segs, if it is written to; else nil
-	spares     []*segment // files to be written again
-	bad        []badFile
-	slots      []slot
-	pending    Pending
-	nextSeq    uint64
-	nextNum    uint64 // of the next new file
-	segBytes   int64  // of the files of segs and spares
-	smallBytes int64  // of the files which are no segments
-	acks       *ackFile
-	ackErrors  uint64
-	dirDirty   bool                 // files were made since the directory was synced
-	head       [recHeaderBytes]byte // what is being written
-	page       []byte               // so is this
-	barrier    uint64               // records before it are of another number of slots; 0 if there are none
-	behind     int                  // how many of them are pending
+	mu        sync.Mutex
+	opts      Options // only the limits change
+	closed    bool
+	healthy   bool // the marker of starts is cleared
+	segs      []*segment
+	open      *segment   // the last one of segs, if it is written to; else nil
+	spares    []*segment // files to be written again
+	bad       []badFile
+	slots     []slot
+	pending   Pending
+	nextSeq   uint64
+	nextNum   uint64 // of the next new file
+	segBytes  int64  // of the files of segs and spares, on disk
+	acks      *ackFile
+	ackErrors uint64
+	dirDirty  bool                 // files were made since the directory was synced
+	head      [recHeaderBytes]byte // what is being written
+	page      []byte               // so is this
+	barrier   uint64               // records before it are of another number of slots; 0 if there are none
+	behind    int                  // how many of them are pending
 
 	statMu sync.Mutex
 	stats  Stats

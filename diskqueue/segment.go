@@ -174,7 +174,7 @@ func (q *Queue) loseLocked(g *segment, slot int, s *summary, why Reason) {
 
 // setSize notes the size of the segment's file.
 func (q *Queue) setSize(g *segment, size int64) {
-	q.segBytes += size - g.size
+	q.segBytes += onDisk(size) - onDisk(g.size)
 	g.size = size
 }
 
@@ -216,10 +216,14 @@ func (q *Queue) publishLocked() {
 	q.statMu.Unlock()
 }
 
+// onDisk is what a file of some size takes of a disk, which gives it whole pages.
+func onDisk(size int64) int64 { return (size + pageBytes - 1) &^ (pageBytes - 1) }
+
+// diskBytesLocked is what the queue takes of the disk. What others put in its directory is not the queue's.
 func (q *Queue) diskBytesLocked() int64 {
-	n := q.segBytes + q.smallBytes
+	n := q.segBytes + smallFilesBytes + onDisk(segHeaderBytes+int64(len(q.slots))*ackEntryBytes)
 	for _, b := range q.bad {
-		n += b.bytes
+		n += onDisk(b.bytes)
 	}
 	return n
 }

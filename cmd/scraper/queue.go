@@ -64,7 +64,7 @@ func runQueueCommand(s *Settings, stdout, stderr io.Writer) int {
 			fmt.Fprintln(stdout)
 		}
 		writeQueue(stdout, &r)
-		if r.Damaged > 0 || len(r.Unreadable) > 0 {
+		if r.Damaged > 0 || len(r.Unreadable) > 0 || slices.ContainsFunc(r.Segments, func(s diskqueue.SegmentReport) bool { return s.Err != nil }) {
 			code = exitFailure
 		}
 	}
