@@ -50,6 +50,7 @@ func (w *Writer) Apply(dests []Destination) error {
 		d := s.live
 		if d == nil {
 			d = newDestination(s.id, w.freeLabelLocked(i+1, s.title, now), s.next, w.opts, w.codec, &w.blockBytes)
+			w.openAccount(d)
 			fresh = append(fresh, d)
 		} else if s.next != nil {
 			w.oldClients.Superseded(d.replaceClient(s.next))
@@ -177,6 +178,7 @@ func (w *Writer) retireLocked(d *destination) {
 	d.stop(time.Now().Add(w.opts.DrainTimeout), true)
 	if w.start == nil { // nobody would send
 		d.finish()
+		d.closeAccount()
 		w.opts.Metrics.forget(d.label)
 		return
 	}

@@ -24,6 +24,8 @@ type destination struct {
 	account *atomic.Int64 // of blocks
 	spool   *spool        // nil if blocks are in memory only
 
+	closeAccount func() // removes what openAccount opened
+
 	swap   sync.Mutex // is held by who replaces the client
 	client atomic.Pointer[client]
 	bodies bodies
@@ -58,6 +60,7 @@ type destination struct {
 	mem     *memQueue
 	books   Books // but Pending
 	health  health
+	loaded  int64     // memory of blocks which were read back
 	settled uint64    // blocks
 	refused []Refusal // the last ones, oldest first
 }

@@ -60,6 +60,7 @@ type lane struct {
 	slot     int
 	deadline atomic.Int64 // when the open block is to be closed, by the flushClock; 0 when there is none
 	bytes    atomic.Int64 // memory of the open block and of the cache
+	cached   atomic.Int64 // of the cache
 
 	mu    sync.Mutex
 	open  builder
@@ -266,11 +267,12 @@ func (g *group) close() {
 
 // accountLocked notes what the lane takes.
 func (l *lane) accountLocked() {
-	n := l.open.memory()
+	cached := int64(0)
 	if l.cache != nil {
-		n += l.cache.memory()
+		cached = l.cache.memory()
 	}
-	l.bytes.Store(n)
+	l.cached.Store(cached)
+	l.bytes.Store(l.open.memory() + cached)
 }
 
 // lockAll stops all lanes, so that nothing is committed to the group's destinations; unlock lets them go on.

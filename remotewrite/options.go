@@ -71,6 +71,12 @@ type Options struct {
 	// DrainTimeout bounds what Run takes to deliver what is left when it is told to stop, and likewise how long a removed
 	// destination lives on. Default: 4 s, so that a process which is told to stop is gone within 5 s.
 	DrainTimeout time.Duration
+	// Account is told of the memory of each destination which is new; what it returns is called when that is gone. Default:
+	// nobody.
+	Account func(Account) (remove func())
+	// Pressed reports whether memory is so short that blocks are to wait on disk only. It is asked for each block, and must
+	// be cheap. Default: never.
+	Pressed func() bool
 	// Snapshots follows what reloads replaced, for as long as it is in memory. Nil follows nothing.
 	Snapshots *snapshots.Book
 }
@@ -187,6 +193,12 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.Metrics == nil {
 		o.Metrics = NewMetrics(nil)
+	}
+	if o.Account == nil {
+		o.Account = func(Account) func() { return func() {} }
+	}
+	if o.Pressed == nil {
+		o.Pressed = func() bool { return false }
 	}
 	def(&o.UserAgent, "scraper")
 	def(&o.Slots, 4)

@@ -76,6 +76,10 @@ func (d *destination) deliver(ctx context.Context, r record) bool {
 		return true
 	}
 	defer blk.release()
+	if r.blk == nil {
+		d.holdLoaded(blk.memBytes)
+		defer d.holdLoaded(-blk.memBytes)
+	}
 	out, fail := d.exchange(ctx, r, blk, nil)
 	switch out {
 	case outOfTime:

@@ -311,7 +311,7 @@ func (s *spool) stored(r record, b *block, seq uint64) {
 	sl := &s.slots[r.slot]
 	if out {
 		sl.moved, sl.movedTo, sl.outMem = r.seq, seq, true
-	} else if sl.kept+btoi(sl.outMem) == sl.blocks && s.bytes+b.memBytes <= d.mem.limit/memoryShare {
+	} else if sl.kept+btoi(sl.outMem) == sl.blocks && s.bytes+b.memBytes <= d.mem.limit/memoryShare && !d.opts.Pressed() {
 		s.kept[seq] = b.retain()
 		s.bytes += b.memBytes
 		sl.kept++
@@ -344,7 +344,8 @@ func (s *spool) refuse(r record) {
 func (s *spool) maintain(now time.Time) {
 	d := s.d
 	d.mu.Lock()
-	s.dropKeptLocked(func(b *block) bool { return now.Sub(b.closed) > memoryAge })
+	pressed := d.opts.Pressed()
+	s.dropKeptLocked(func(b *block) bool { return pressed || now.Sub(b.closed) > memoryAge })
 	d.mu.Unlock()
 	if s.q == nil {
 		return
@@ -475,14 +476,4 @@ func (d *destination) queueMemory() int64 {
 		return 0
 	}
 	return q.Stats().MemoryBytes
-}
-
-// shrink gives back blocks which are on disk, too. It returns the bytes.
-func (d *destination) shrink() int64 {
-	if d.spool == nil {
-		return 0
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.spool.dropKeptLocked(func(*block) bool { return true })
 }

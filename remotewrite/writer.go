@@ -145,6 +145,7 @@ func (w *Writer) stopLocked(until time.Time) {
 
 // retired forgets a destination which is gone, unless the Writer stops: then it stays for who asks how it ended.
 func (w *Writer) retired(d *destination) {
+	d.closeAccount()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.retiring = slices.DeleteFunc(w.retiring, func(x *destination) bool { return x == d })
@@ -215,18 +216,25 @@ type Stats struct {
 	OpenBytes  int64 // of blocks which are being filled and encoded, and of remembered results of rules
 	BlockBytes int64 // of blocks which wait to be delivered, each counted once
 	QueueBytes int64 // of what is known about blocks on disk
+	// HeldBytes is the part of BlockBytes which is in the destinations' accounts.
+	HeldBytes int64
+	// CacheBytes is the part of OpenBytes which is no buffers: what encoding needs, and remembered results of rules.
+	CacheBytes int64
 }
 
 // Stats returns what the Writer takes now. It waits for nobody who encodes or sends.
 func (w *Writer) Stats() Stats {
 	s := Stats{OpenBytes: w.codec.memory(), BlockBytes: w.blockBytes.Load()}
+	s.CacheBytes = s.OpenBytes
 	w.mu.RLock()
 	defer w.mu.RUnlock()
 	for _, g := range w.groups {
 		for _, l := range g.lanes {
 			s.OpenBytes += l.bytes.Load()
+			s.CacheBytes += l.cached.Load()
 		}
 	}
+	_, s.HeldBytes = w.heldLocked()
 	if !w.stopped {
 		for _, d := range w.dests {
 			s.QueueBytes += d.queueMemory()

@@ -131,9 +131,12 @@ func besideParts(r *memlimit.Report) []memoryPart {
 }
 
 func partMeaning(name string) string {
+	if strings.HasPrefix(name, "remotewrite ") {
+		return "blocks which wait for the destination, and what is known about those on disk"
+	}
 	switch name {
 	case "buffers":
-		return "pooled buffers: parser windows, batches, blocks which wait to be sent, idle ones"
+		return "pooled buffers: parser windows, batches, open blocks, idle ones"
 	case "labels":
 		return "the dictionary of labels, which all targets share"
 	case "connections":
@@ -142,8 +145,8 @@ func partMeaning(name string) string {
 		return "what decompresses answers"
 	case "series":
 		return "the targets' series tables"
-	case "queue":
-		return "what is known about blocks on disk"
+	case "encoding":
+		return "what encoding takes, and remembered results of destinations' rules"
 	case "kernel":
 		return "what the kernel holds for the container: tables, descriptors, sockets where they count"
 	case "queue on tmpfs":

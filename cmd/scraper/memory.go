@@ -124,7 +124,7 @@ func collectOften() (end func()) {
 func (a *agent) tellMemory() {
 	a.budget.tell(a.log)
 	if a.tmpfsQueue {
-		a.log.Warn("the queue's directory is in memory (tmpfs): what waits there counts towards the memory limit", "dir", queueDir(a.s))
+		a.log.Warn("the queue's directory is in memory (tmpfs): what waits there counts towards the memory limit, and is bounded by a quarter of it", "dir", queueDir(a.s))
 	}
 }
 
@@ -146,21 +146,43 @@ func idleBytes(budget int64) int64 {
 	return max(1<<20, budget/16)
 }
 
-// pendingBytes is how much memory the blocks of one destination may take which its disk does not take: an eighth of the
-// budget, where that is less than what a destination takes by itself. 0 is the destination's own bound.
-func pendingBytes(budget int64) int64 {
+// pendingBytes is how much memory the blocks of one of n destinations may take which its disk does not take: an eighth of the
+// budget, or a quarter for all of them, where that is less than what a destination takes by itself. 0 is the destination's
+// own bound.
+func pendingBytes(budget int64, n int) int64 {
 	const own = 64 << 20
-	if budget == 0 || budget/8 >= own {
+	share := budget / int64(max(8, 4*n))
+	if budget == 0 || share >= own {
 		return 0
 	}
-	return max(2<<20, budget/8)
+	return max(2<<20, share)
 }
 
-// openAccounts opens the accounts of all who hold memory. What remote write holds beside them is buffers.
+// boundQueues bounds what waits for the destinations by the budget: in memory, and in files which are memory.
+func (a *agent) boundQueues(dests []remotewrite.Destination) {
+	for i := range dests {
+		d := &dests[i]
+		d.MaxPendingBytes = pendingBytes(a.budget.Bytes, len(dests))
+		if most := a.budget.Bytes / int64(4*len(dests)); a.tmpfsQueue && most > 0 && (d.MaxDiskBytes == 0 || d.MaxDiskBytes > most) {
+			d.MaxDiskBytes = most
+		}
+	}
+}
+
+// openAccountOf opens the account of a destination.
+func (a *agent) openAccountOf(d remotewrite.Account) (remove func()) {
+	return a.keeper.Register(memlimit.Account{Name: "remotewrite " + d.Name, Bytes: d.Bytes, Release: d.Release})
+}
+
+// isMemoryHigh reports whether blocks are to wait on disk only.
+func (a *agent) isMemoryHigh() bool { return a.keeper.Level() >= memlimit.High }
+
+// openAccounts opens the accounts of all who hold memory, but for those of destinations. Blocks are in these, and the other
+// buffers of remote write in that of the buffers.
 func (a *agent) openAccounts() {
 	for _, x := range []memlimit.Account{
-		{Name: "buffers", Bytes: func() int64 { return poolBytes(a.pool) }, Release: a.pool.Shrink},
-		{Name: "queue", Bytes: func() int64 { return a.writer.Stats().QueueBytes }, Release: a.writer.Shrink},
+		{Name: "buffers", Bytes: func() int64 { return max(0, poolBytes(a.pool)-a.writer.Stats().HeldBytes) }, Release: a.pool.Shrink},
+		{Name: "encoding", Bytes: func() int64 { return a.writer.Stats().CacheBytes }, Release: a.writer.Shrink},
 		{Name: "labels", Bytes: a.dict.Bytes, Release: a.dict.Compact},
 		{Name: "series", Bytes: a.targets.Bytes},
 		{Name: "decoders", Bytes: a.targets.DecoderBytes, Release: a.targets.ReleaseDecoders},

@@ -82,8 +82,8 @@ func TestLabelBytes(t *testing.T) {
 func TestPendingBytes(t *testing.T) {
 	const mib = 1 << 20
 	for budget, want := range map[int64]int64{0: 0, 1024: 2 * mib, 48 * mib: 6 * mib, 256 * mib: 32 * mib, 512 * mib: 0, 1 << 40: 0} {
-		if got := pendingBytes(budget); got != want {
-			t.Errorf("pendingBytes(%d) = %d, want %d", budget, got, want)
+		if got := pendingBytes(budget, 2); got != want {
+			t.Errorf("pendingBytes(%d, 2) = %d, want %d", budget, got, want)
 		}
 	}
 }

@@ -68,6 +68,7 @@ func (a *agent) apply(load func() (*config.Config, error)) error {
 	if err != nil {
 		return err
 	}
+	a.boundQueues(dests)
 	if err := a.targets.Check(cfg); err != nil {
 		return err
 	}
