@@ -49,7 +49,7 @@ type jobClient struct {
 	conns   *connections // of the library's clients
 }
 
-func newJobClient(cfg commoncfg.HTTPClientConfig, name string, o clientOptions) (*jobClient, error) {
+func newJobClient(cfg commoncfg.HTTPClientConfig, o clientOptions) (*jobClient, error) {
 	c := &jobClient{followRedirects: cfg.FollowRedirects}
 	c.connectWithin(maxConnect)
 	stripped := commoncfg.HTTPClientConfig{
@@ -59,10 +59,10 @@ func newJobClient(cfg commoncfg.HTTPClientConfig, name string, o clientOptions) 
 		EnableHTTP2:     cfg.EnableHTTP2,
 	}
 	var err error
-	if c.full, err = c.roundTripper(cfg, name, o); err != nil {
+	if c.full, err = c.roundTripper(cfg, o); err != nil {
 		return nil, err
 	}
-	if c.bare, err = c.roundTripper(stripped, name, o); err != nil {
+	if c.bare, err = c.roundTripper(stripped, o); err != nil {
 		c.close()
 		return nil, err
 	}
@@ -70,7 +70,7 @@ func newJobClient(cfg commoncfg.HTTPClientConfig, name string, o clientOptions) 
 }
 
 // roundTripper makes one of the client's two.
-func (c *jobClient) roundTripper(cfg commoncfg.HTTPClientConfig, name string, o clientOptions) (http.RoundTripper, error) {
+func (c *jobClient) roundTripper(cfg commoncfg.HTTPClientConfig, o clientOptions) (http.RoundTripper, error) {
 	rt, own, err := transport.ForConfig(cfg, transport.Options{DialContext: o.dial, Address: addressOf, Pool: o.pool, Readers: o.readers, Parking: o.parking})
 	if err != nil {
 		return nil, err
@@ -88,7 +88,9 @@ func (c *jobClient) roundTripper(cfg commoncfg.HTTPClientConfig, name string, o 
 		}
 		c.conns = newConnections(dial)
 	}
-	client, err := commoncfg.NewClientFromConfig(cfg, name,
+	// The name is a label of the library's own metrics, and the title of its own records, which are never freed: it is the
+	// same for all jobs.
+	client, err := commoncfg.NewClientFromConfig(cfg, "scrape",
 		commoncfg.WithDialContextFunc(func(ctx context.Context, network, addr string) (net.Conn, error) {
 			ctx, cancel := context.WithTimeout(ctx, time.Duration(c.connectTimeout.Load()))
 			defer cancel()

@@ -196,7 +196,7 @@ func (m *Manager) newState(c *config.Job) (*jobState, error) {
 		}
 	}
 	var err error
-	st.client, err = newJobClient(c.HTTP, c.Name, clientOptions{m.opts.DialContext, m.opts.Pool, &m.readers, &m.parking, c.HTTP2})
+	st.client, err = newJobClient(c.HTTP, clientOptions{m.opts.DialContext, m.opts.Pool, &m.readers, &m.parking, c.HTTP2})
 	return st, err
 }
 
