@@ -3,6 +3,8 @@ package diskqueue
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
+	"slices"
 	"time"
 )
 
@@ -83,6 +85,36 @@ func (q *Queue) Sync() error {
 	q.mu.Unlock()
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("diskqueue: sync: %w", err)
+	}
+	return nil
+}
+
+// Remove removes the queue with all that is pending, and its directory if nothing else is in it: the caller's files, which are
+// named, go too, those of others stay. The lock is held to the end, so that nobody begins to use what is on its way out. Then
+// the queue is closed.
+func (q *Queue) Remove(callers ...string) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed {
+		return fmt.Errorf("diskqueue: remove: %w", ErrClosed)
+	}
+	q.closed = true
+	for _, g := range slices.Concat(q.segs, q.spares) {
+		q.removeLocked(g)
+	}
+	for _, b := range q.bad {
+		_ = q.fs.remove(b.path)
+	}
+	if q.acks.f != nil {
+		_ = q.acks.f.Close()
+	}
+	for _, name := range append(callers, ackFileName, startsName, lockName) {
+		_ = q.fs.remove(filepath.Join(q.opts.Dir, name))
+	}
+	err := q.fs.remove(q.opts.Dir) // which says what is left
+	_ = q.lock.Close()
+	if err != nil {
+		return fmt.Errorf("diskqueue: remove: %w", err)
 	}
 	return nil
 }

@@ -81,16 +81,14 @@ func (w *Writer) tidyQueue(dir string) {
 		return
 	}
 	st := q.Stats()
-	empty := st.Blocks == 0
+	empty := st.Blocks == 0 && !hasBadSegments(dir)
 	if old := time.Since(written) > danglingAge; !empty && !old {
 		_ = q.Close()
 		log.Warn("queue of a destination which is configured no more is kept for a day", slog.Int64("samples", st.Samples),
 			slog.Time("oldest", st.Oldest))
 		return
 	}
-	// Its lock is held until it is gone, so that nobody begins to use it.
-	err = os.RemoveAll(dir)
-	_ = q.Close()
+	err = q.Remove(tenantFile)
 	switch {
 	case err != nil:
 		log.Warn("queue of no destination could not be removed", slog.Any("err", err))
@@ -99,10 +97,16 @@ func (w *Writer) tidyQueue(dir string) {
 	}
 }
 
+// hasBadSegments reports whether something was set aside in dir, of which nobody knows what it holds.
+func hasBadSegments(dir string) bool {
+	bad, _ := filepath.Glob(filepath.Join(dir, "*.seg.bad"))
+	return len(bad) > 0
+}
+
 // lastWritten is when a segment in dir was last written to.
 func lastWritten(dir string) (at time.Time) {
 	_ = filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
-		if err != nil || !strings.HasSuffix(path, ".seg") {
+		if err != nil || !strings.HasSuffix(path, ".seg") && !strings.HasSuffix(path, ".seg.bad") {
 			return nil
 		}
 		if info, err := e.Info(); err == nil && info.ModTime().After(at) {

@@ -389,6 +389,14 @@ func TestDanglingQueues(t *testing.T) {
 		make1("name_old", 3, 48*time.Hour)
 		make1("name_old.bad-20260101T000000.000Z", 3, 48*time.Hour)
 		make1("somebody_elses", 0, 0)
+		make1("name_odd", 0, 0)
+		if err := os.WriteFile(filepath.Join(dir, "name_odd", "notes.txt"), []byte("mine"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		make1("name_bad", 0, 0)
+		if err := os.WriteFile(filepath.Join(dir, "name_bad", "0000000000000007.seg.bad"), []byte("what was this"), 0o600); err != nil {
+			t.Fatal(err)
+		}
 		make1("name_mine", 0, 48*time.Hour)
 		w, err := New(Options{QueueDir: dir, KeepDanglingQueues: keep, Destinations: []Destination{{Name: "mine", URL: "http://a.example/"}}})
 		if err != nil {
@@ -406,12 +414,15 @@ func TestDanglingQueues(t *testing.T) {
 		for _, e := range entries {
 			names = append(names, e.Name())
 		}
-		want := "name_mine name_old.bad-20260101T000000.000Z somebody_elses url_new%2Fx"
+		want := "name_bad name_mine name_odd name_old.bad-20260101T000000.000Z somebody_elses url_new%2Fx"
 		if keep {
-			want = "name_empty name_mine name_old name_old.bad-20260101T000000.000Z somebody_elses url_new%2Fx"
+			want = "name_bad name_empty name_mine name_odd name_old name_old.bad-20260101T000000.000Z somebody_elses url_new%2Fx"
 		}
 		if got := strings.Join(names, " "); got != want {
 			t.Errorf("keep %t: directories are %s, want %s", keep, got, want)
+		}
+		if text, err := os.ReadFile(filepath.Join(dir, "name_odd", "notes.txt")); err != nil || string(text) != "mine" {
+			t.Errorf("keep %t: a file which is not the queue's is %q, %v", keep, text, err)
 		}
 	}
 }
