@@ -1,6 +1,7 @@
 package streamparse
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -63,6 +64,12 @@ func TestDifferences(t *testing.T) {
 	f(FormatText, "#a\x00b\na 1\n", "a=1")
 	f(FormatText, " \ta 1\n", "a=1")
 	f(FormatText, "a{b=\""+long+"\"} 1\n", "too long")
+	p.opts.MaxLineBytes = 1 << 20
+	many := "a{" + strings.Repeat("b=\"\",", maxParts+1) + "} 1\n"
+	f(FormatText, many, "refused")
+	f(FormatOpenMetrics, many, "refused")
+	f(FormatOpenMetrics, strings.Replace(many, "a{", "a 1 # {", 1), "refused")
+	p.opts.MaxLineBytes = 100 << 10
 	f(FormatText, "# HELP a "+help+"\na 1\n", "a=1")
 
 	f(FormatOpenMetrics, "{\"\"} 1\n# EOF\n", "refused")
@@ -96,9 +103,11 @@ func TestDifferences(t *testing.T) {
 	f(FormatProtobuf, string(family("m", familyGauge, gauge(1, pair("a", long)))), "too long")
 	f(FormatProtobuf, delimited(sub(num(sub(m, 2, []byte(help)), 3, familyGauge), 4, gauge(1))), "help() type(2) m=1")
 	p.opts.MaxLineBytes = 1 << 20
-	var many []byte
+	group := bytes.Repeat([]byte{1<<3 | wireVarint, 1}, 1<<19)
+	f(FormatProtobuf, delimited(append(append(num(m, 9, 1), 9<<3|wireGroup), append(group, 9<<3|wireEndOfGroup)...)), "too long")
+	var deltas []byte
 	for range maxParts + 1 {
-		many = append(many, 10<<3|wireVarint, 2)
+		deltas = append(deltas, 10<<3|wireVarint, 2)
 	}
-	f(FormatProtobuf, string(family("m", familyHistogram, sub(nil, 7, many))), "refused")
+	f(FormatProtobuf, string(family("m", familyHistogram, sub(nil, 7, deltas))), "refused")
 }

@@ -14,6 +14,7 @@ import (
 //	an empty name in {""} or ""="x"        refused when appended      a bad line
 //	two blanks after a value               the sample, then an error  an error
 //	a line beyond Options.MaxLineBytes     accepted                   the body is refused
+//	more than 65536 labels                 accepted                   a bad line
 //	HELP of more than 32 KiB               delivered                  checked, not delivered
 //	_created beyond 24 KiB ahead           the sample's start         no start
 
@@ -263,6 +264,9 @@ func (p *Parser) scanStrictLabels(b []byte, i int, named *bool) (end, newlines i
 		}
 		if !utf8.Valid(b[i+1 : e-1]) {
 			return 0, 0, fault{"label value is not valid UTF-8", i}, false
+		}
+		if len(p.labels) == maxParts || len(p.exemplars.labels) == maxParts {
+			return 0, 0, fault{manyLabels, i}, false
 		}
 		if named == nil {
 			if hasNUL(b[i:e]) {

@@ -17,6 +17,7 @@ import "math"
 //	                                       metric on
 //	exemplars of native histograms         the first metric's alone   each one's
 //	a metric beyond Options.MaxLineBytes   accepted                   the body is refused
+//	an unknown group beyond it             skipped                    the body is refused
 //	more than 65536 buckets, spans, ...    accepted                   the body is refused
 //	help of more than 32 KiB               delivered                  checked, delivered empty
 

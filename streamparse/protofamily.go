@@ -128,7 +128,7 @@ func (p *Parser) parseField(b []byte) error {
 		return p.skipHelp(n)
 	}
 	if n > uint64(p.opts.MaxLineBytes-longestHead) {
-		p.err = fmt.Errorf("metric family %d: %w: more than %d bytes; -promscrape.maxLineSize would allow more", p.line, ErrLineTooLong, p.opts.MaxLineBytes)
+		p.err = p.tooLong()
 		return p.err
 	}
 	p.advance(i)
@@ -236,11 +236,13 @@ func (p *Parser) skipHelp(n uint64) error {
 func (p *Parser) skipField(b []byte, i int, tag uint64) error {
 	pb := &p.pb
 	if tag&7 != wireBytes || tag>>3 <= 5 {
-		if tag&7 == wireGroup && tag>>3 > 5 {
-			p.have(int(min(pb.left, chunkBytes/2)))
-			b = p.w[p.pos:min(uint64(p.end), uint64(p.pos)+pb.left)]
+		var end int
+		var err error
+		if tag&7 == wireGroup {
+			end, err = p.skipGroup(i, tag)
+		} else {
+			end, err = skip(b, i, tag, 5)
 		}
-		end, err := skip(b, i, tag, 5)
 		if err != nil {
 			return err
 		}
@@ -264,4 +266,31 @@ func (p *Parser) skipField(b []byte, i int, tag uint64) error {
 		p.advance(part)
 	}
 	return nil
+}
+
+// skipGroup returns where the group ends whose tag is given and whose content begins i bytes behind pos. It says nothing
+// about its length, so that all of it has to fit into the window.
+func (p *Parser) skipGroup(i int, tag uint64) (end int, err error) {
+	limit := int(min(p.pb.left, uint64(p.opts.MaxLineBytes)))
+	for n := firstWindowBytes; ; n *= 2 {
+		n = min(n, limit)
+		whole := p.have(n)
+		b := p.w[p.pos:p.end]
+		end, err = skip(b[:min(len(b), limit)], i, tag, 5)
+		if p.err != nil {
+			return 0, p.err
+		}
+		if !errors.Is(err, errCut) || !whole || n == limit {
+			break
+		}
+	}
+	if errors.Is(err, errCut) && p.pb.left > uint64(limit) && p.end-p.pos >= limit {
+		p.err = p.tooLong()
+		return 0, p.err
+	}
+	return end, err
+}
+
+func (p *Parser) tooLong() error {
+	return fmt.Errorf("metric family %d: %w: more than %d bytes; -promscrape.maxLineSize would allow more", p.line, ErrLineTooLong, p.opts.MaxLineBytes)
 }

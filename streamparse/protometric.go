@@ -340,6 +340,9 @@ func (m *metric) decodeExemplar(b []byte, number int32) error {
 	}
 	e := &x.list[number]
 	if e.to != len(x.labels) { // it comes in two parts, and another came between them
+		if err := tooMany(len(x.labels) + e.to - e.from); err != nil {
+			return err
+		}
 		from := len(x.labels)
 		x.labels = append(x.labels, x.labels[e.from:e.to]...)
 		e.from = from

@@ -15,6 +15,7 @@ import (
 //	NUL in a plain comment                 end of the body            part of the comment
 //	blanks before a name                   part of the name           skipped
 //	a line beyond Options.MaxLineBytes     accepted                   the body is refused
+//	more than 65536 labels                 accepted                   a bad line
 //	HELP of more than 32 KiB               delivered                  checked, not delivered
 //
 // TestDifferences has a line for each. With Options.SkipBadLines a bad line is skipped where Prometheus refuses the body;
@@ -26,6 +27,10 @@ type fault struct {
 	reason string
 	at     int // where in the scanned bytes
 }
+
+// manyLabels is what is wrong with a sample, or an exemplar, of more than maxParts labels: they would take many times the
+// memory of their line.
+const manyLabels = "more than 65536 labels"
 
 // shownBytes is how much of a bad line an error shows.
 const shownBytes = 80
@@ -283,6 +288,9 @@ func (p *Parser) scanLabels(b []byte, i int, named *bool) (end, newlines int, f 
 		newlines += countNewlines(b[i:e])
 		if !utf8.Valid(b[i+1 : e-1]) {
 			return 0, 0, fault{"label value is not valid UTF-8", i}, false
+		}
+		if len(p.labels) == maxParts {
+			return 0, 0, fault{manyLabels, i}, false
 		}
 		p.labels = append(p.labels, labelSpan{name, span{uint32(i + 1), uint32(e - 1), escaped}})
 		// A comma is optional: Prometheus' parser takes two labels which only a blank separates.
