@@ -146,7 +146,7 @@ func foreignGroups() []foreignGroup {
 			"streamAggr.ignoreFirstIntervals", "streamAggr.ignoreOldSamples?", "streamAggr.keepInput?",
 		}},
 		{family: ofVMAgent, why: "what waits to be sent is bounded, the oldest is dropped first, and a scrape never waits for it", flags: []string{
-			"remoteWrite.dropSamplesOnOverload?", "remoteWrite.inmemoryQueues", "remoteWrite.queues",
+			"remoteWrite.dropSamplesOnOverload?", "remoteWrite.inmemoryQueues",
 		}},
 		{family: ofVMAgent, why: "metadata are few, and labels are always sorted", flags: []string{
 			"remoteWrite.maxMetadataPerBlock", "sortLabels?",

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 
 	commoncfg "github.com/prometheus/common/config"
@@ -45,6 +46,17 @@ func (p *parser) remoteWrite() error {
 	if n, urls := len(l.urlRelabel.items), len(l.url.items); n > urls {
 		return usagef("-remoteWrite.urlRelabelConfig is given %d times for %d -remoteWrite.url", n, urls)
 	}
+	if n, urls := len(l.name.items), len(l.url.items); n > urls {
+		return usagef("-remoteWrite.name is given %d times for %d -remoteWrite.url", n, urls)
+	}
+	for i, name := range l.name.items {
+		if slices.Index(l.name.items, name) != i && name != "" {
+			return usagef("-remoteWrite.name=%q is given twice: it says whose queue is whose", name)
+		}
+	}
+	if slices.ContainsFunc(l.queues.items, func(text string) bool { n, _ := strconv.Atoi(text); return n > maxQueues }) {
+		p.warnf("-remoteWrite.queues of more than %d has the effect of %[1]d: that is how many requests can be on their way, and as many are when there is a backlog", maxQueues)
+	}
 	seen := make(map[string]int)
 	for i, text := range l.url.items {
 		u := RemoteWriteURL{
@@ -66,6 +78,7 @@ func (p *parser) remoteWrite() error {
 			MemoryQueue:           l.noDiskQueue.boolAt(i),
 			NoMetadata:            l.noMetadata.boolAt(i),
 			RateLimit:             l.rateLimit.sizeAt(i),
+			Queues:                l.queues.countAt(i),
 			OnRefused:             onRefused(l.onRefused.at(i)),
 			OnAuthError:           onAuthError(l.onAuthError.at(i)),
 		}
@@ -75,6 +88,9 @@ func (p *parser) remoteWrite() error {
 		}
 		if i < len(l.urlRelabel.items) {
 			u.RelabelFile = l.urlRelabel.items[i]
+		}
+		if i < len(l.name.items) {
+			u.Name = l.name.items[i]
 		}
 		n := i + 1 // how users count
 		if err := checkURL(text); err != "" {

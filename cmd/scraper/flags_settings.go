@@ -88,6 +88,8 @@ type Settings struct {
 // RemoteWriteURL is one -remoteWrite.url with what the other flags say about it.
 type RemoteWriteURL struct {
 	URL                                string
+	Name                               string // "": its host and path are its identity
+	Queues                             int    // most requests at a time; 0: as many as there can be
 	SendTimeout                        time.Duration
 	RetryMin, RetryMax                 time.Duration
 	Headers                            map[string]string

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"fmt"
 	"log/slog"
+	"regexp"
 	"strings"
 	"time"
 )
@@ -55,8 +57,14 @@ func (d *flagDef) shown() string {
 	if d.secret && text != "" {
 		return "secret"
 	}
+	if d.arg == "file" && strings.Contains(text, "://") {
+		return urlSecrets.ReplaceAllString(text, "$1")
+	}
 	return text
 }
+
+// urlSecrets finds user, password and query in URLs which are given in place of files.
+var urlSecrets = regexp.MustCompile(`(://)[^/@,"\s]*@|\?[^,"\s]*`)
 
 // lists are the values that have one item for each URL or address, before they are put together in Settings.
 type lists struct {
@@ -70,6 +78,7 @@ type lists struct {
 	tlsServerName, tlsInsecure                list
 	maxDisk, noDiskQueue, noMetadata          list
 	onRefused, onAuthError, rateLimit         list
+	queues, name                              list
 	protocol, forceProm, forceVM              list
 	labels, urlRelabel, proxyURL              list
 	oauthID, oauthSecret, oauthSecretFile     list
@@ -91,6 +100,8 @@ const (
 	sendTimeout = time.Minute
 	retryMin    = time.Second
 	retryMax    = time.Minute
+	// maxQueues is the number of slots of a queue: each has one request on its way, which keeps the order of a series.
+	maxQueues = 4
 )
 
 // newFlags sets s and l to the defaults, and returns the flags which change them, in the order of -help.
@@ -119,6 +130,7 @@ func newFlags(s *Settings, l *lists) []*flagDef {
 	l.noMetadata.check = checkBool
 	l.maxDisk.check = checkSize
 	l.rateLimit.check = checkSize
+	l.queues.check = checkCount
 	l.forceProm.check = checkBool
 	l.forceVM.check = checkBool
 	l.protocol.check = checkWord(protocolWords)
@@ -173,6 +185,10 @@ func remoteWriteFlags(s *Settings, l *lists) []*flagDef {
 			help: "Directory for what is not sent yet. Scraper's queue lies in scraper-queue/ in it. No two agents may have the same."},
 		{name: "storage.agent.path", family: ofPrometheus, group: group, arg: "directory", def: prometheusData, setting: "the data path", value: stringValue{&s.DataPath},
 			help: "As -remoteWrite.tmpDataPath."},
+		{name: "remoteWrite.name", family: ofScraper, group: group, arg: "name", value: &l.name,
+			help: "Names of the corresponding -remoteWrite.url, shown in place of their hosts. A queue belongs to a name, else to a URL's host and path: a URL with a name may change without losing what waits for it."},
+		{name: "remoteWrite.queues", family: ofVMAgent, group: group, perURL: true, arg: "number", def: "0", value: &l.queues,
+			help: fmt.Sprintf("Most requests on their way to a URL at a time. There are as many as a backlog needs, up to %d, which is also what 0 means.", maxQueues)},
 		{name: "remoteWrite.maxDiskUsagePerURL", family: ofVMAgent, group: group, perURL: true, arg: "size", def: "0", value: &l.maxDisk,
 			help: "Most bytes of the files of one URL's queue; beyond it the oldest samples are dropped, and counted. 0 means what the disk has."},
 		{name: "remoteWrite.maxBlockAge", family: ofScraper, group: group, arg: "duration", value: optionalDuration{&s.MaxBlockAge},
@@ -192,9 +208,9 @@ func remoteWriteFlags(s *Settings, l *lists) []*flagDef {
 		{name: "remoteWrite.rateLimit", family: ofVMAgent, group: group, perURL: true, arg: "size", def: "0", value: &l.rateLimit,
 			help: "Most bytes per second to send, compressed. 0 means no limit."},
 		{name: "remoteWrite.relabelConfig", family: ofVMAgent, group: group, arg: "file", value: stringValue{&s.RelabelFile},
-			help: "File with relabeling rules for everything that is sent, read again with the configuration."},
+			help: "File or URL with relabeling rules for everything that is sent, read again with the configuration."},
 		{name: "remoteWrite.urlRelabelConfig", family: ofVMAgent, group: group, arg: "file", value: &l.urlRelabel,
-			help: "Files with relabeling rules for the corresponding -remoteWrite.url, after those of -remoteWrite.relabelConfig. A single one is for the first URL alone, an empty one means no rules."},
+			help: "Files or URLs with relabeling rules for the corresponding -remoteWrite.url, after those of -remoteWrite.relabelConfig. A single one is for the first URL alone, an empty one means no rules."},
 		{name: "remoteWrite.label", family: ofVMAgent, group: group, arg: "name=value", value: &l.labels,
 			help: "Labels to add to everything that is sent, after relabeling, in place of what has the name already. May be a list."},
 		{name: "remoteWrite.protocol", family: ofScraper, group: group, perURL: true, arg: strings.Join(protocolWords, "|"), def: protocolWords[0], value: &l.protocol,

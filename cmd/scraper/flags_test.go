@@ -168,6 +168,18 @@ func TestSyntax(t *testing.T) {
 			func(s *Settings) any {
 				return []bool{s.RemoteWrite[0].MemoryQueue, s.RemoteWrite[1].MemoryQueue, s.MemoryQueue}
 			}, []bool{false, true, false}},
+		{vm + "-remoteWrite.url=http://a/,http://b/,http://c/ -remoteWrite.queues=1,,3 -remoteWrite.name=x,,z",
+			func(s *Settings) any {
+				var got []string
+				for _, u := range s.RemoteWrite {
+					got = append(got, fmt.Sprint(u.Name, u.Queues))
+				}
+				return got
+			}, []string{"x1", "0", "z3"}},
+		{vm + "-remoteWrite.url=http://a/,http://b/ -remoteWrite.queues=2 -remoteWrite.name=x",
+			func(s *Settings) any {
+				return []any{s.RemoteWrite[0].Name, s.RemoteWrite[1].Name, s.RemoteWrite[0].Queues, s.RemoteWrite[1].Queues}
+			}, []any{"x", "", 2, 2}},
 		{vm + "-remoteWrite.maxBlockAge=3d", func(s *Settings) any { return s.MaxBlockAge }, 72 * time.Hour},
 		{vm + "-remoteWrite.maxBlockAge=0", func(s *Settings) any { return s.MaxBlockAge }, time.Duration(0)},
 		{vm + "-remoteWrite.keepDanglingQueues", func(s *Settings) any { return s.KeepDanglingQueues }, true},
@@ -197,6 +209,9 @@ func TestUsageErrors(t *testing.T) {
 	tests := []struct{ line, want string }{
 		{"", "-promscrape.config or --config.file is required"},
 		{"-promscrape.config=f --config.file=g", "both given"},
+		{vm + "-remoteWrite.url=http://a/,http://b/ -remoteWrite.name=x,x", `-remoteWrite.name="x" is given twice`},
+		{vm + "-remoteWrite.url=http://a/ -remoteWrite.name=x,y", "-remoteWrite.name is given 2 times for 1 -remoteWrite.url"},
+		{vm + "-remoteWrite.url=http://a/ -remoteWrite.queues=x", "want a whole number"},
 		{"queue", "want scraper queue inspect DIR"},
 		{"queue inspect", "want scraper queue inspect DIR"},
 		{"queue repair x", "want scraper queue inspect DIR"},
@@ -307,7 +322,7 @@ func TestForeignFlags(t *testing.T) {
 		{vm + "-http.connTimeout 1s", "-http.connTimeout has no effect: "},
 		{vm + "-sortLabels", "-sortLabels has no effect: "},
 		{vm + "-sortLabels -sortLabels", "-sortLabels has no effect: "},
-		{vm + "-remoteWrite.queues=8", "-remoteWrite.queues has no effect: "},
+		{vm + "-remoteWrite.queues=8", "-remoteWrite.queues of more than 4 has the effect of 4: "},
 		{vm + "-promscrape.streamParse=true", "-promscrape.streamParse has no effect: "},
 		{vm + "-memory.allowedPercent=40", "-memory.limit"},
 		{vm + "-promscrape.noStaleMarkers", "-promscrape.noStaleMarkers " + refused},

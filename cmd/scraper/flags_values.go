@@ -203,6 +203,15 @@ func (l *list) sizeAt(i int) int64 {
 	return n
 }
 
+// countAt is at for a list of numbers. Missing and empty items are 0.
+func (l *list) countAt(i int) int {
+	n, err := strconv.Atoi(l.at(i))
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
 // checkSize is for list.check, as those below.
 func checkSize(item string) error {
 	if item == "" {
@@ -227,6 +236,15 @@ func checkDuration(item string) error {
 	}
 	var d time.Duration
 	return durationValue{&d}.set(item)
+}
+
+// checkCount is for list.check: an item is a number of things.
+func checkCount(item string) error {
+	if item == "" {
+		return nil
+	}
+	var n int
+	return intValue{&n, 0}.set(item)
 }
 
 // checkWord is for list.check: an item is one of a few words, or empty.

@@ -1,10 +1,15 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"net/http"
+	"net/url"
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"scraper/config"
 	"scraper/relabel"
@@ -36,8 +41,47 @@ func loadRules(s *Settings) (*destinationRules, error) {
 	return r, nil
 }
 
+// fetchTimeout bounds how long a start or a reload waits for rules which a server has.
+const fetchTimeout = 10 * time.Second
+
+// loadRuleFile reads rules from a file, or from an HTTP server, as vmagent does.
 func loadRuleFile(s *Settings, path string) (*relabel.Rules, error) {
-	return config.LoadRules(path, config.Options{Dialect: s.Dialect, Getenv: os.LookupEnv})
+	o := config.Options{Dialect: s.Dialect, Getenv: os.LookupEnv}
+	if strings.HasPrefix(path, "http://") || strings.HasPrefix(path, "https://") {
+		return fetchRules(path, o)
+	}
+	return config.LoadRules(path, o)
+}
+
+// fetchRules reads rules from a server. Errors show neither user, password nor query of the URL.
+func fetchRules(text string, o config.Options) (*relabel.Rules, error) {
+	u, err := url.Parse(text)
+	if err != nil || u.Host == "" {
+		return nil, errors.New("fetch rules: it is no valid URL")
+	}
+	name := u.Scheme + "://" + u.Host + u.EscapedPath()
+	ctx, cancel := context.WithTimeout(context.Background(), fetchTimeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
+	if err != nil {
+		return nil, fmt.Errorf("fetch rules: %s: it is no valid URL", name)
+	}
+	tr := &http.Transport{Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true}
+	resp, err := (&http.Client{Transport: tr}).Do(req)
+	if err != nil {
+		if ue, ok := errors.AsType[*url.Error](err); ok {
+			err = ue.Err // without the URL
+		}
+		if ctx.Err() != nil {
+			err = fmt.Errorf("no answer within %s", formatDuration(fetchTimeout))
+		}
+		return nil, fmt.Errorf("fetch rules: %s: %w", name, err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("fetch rules: %s: answer %d", name, resp.StatusCode)
+	}
+	return config.ReadRules(name, resp.Body, o)
 }
 
 // forURL returns all rules of one -remoteWrite.url; nil if there are none.

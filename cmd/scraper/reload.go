@@ -153,6 +153,7 @@ func fromFlags(s *Settings, u *RemoteWriteURL) remotewrite.Destination {
 	http.ProxyURL = commoncfg.URL{URL: u.ProxyURL}
 	return remotewrite.Destination{
 		Protocol: u.Protocol, OnRefused: u.OnRefused, OnAuthError: u.OnAuthError, RateLimit: u.RateLimit, ShowURL: s.ShowURL,
+		Name: u.Name, MaxSenders: u.Queues,
 		URL: u.URL, Headers: u.Headers, HTTP: http, Timeout: u.SendTimeout, RetryMin: u.RetryMin, RetryMax: u.RetryMax,
 		MaxDiskBytes: u.MaxDiskBytes, MaxBlockAge: s.MaxBlockAge, DisableDiskQueue: u.MemoryQueue, NoMetadata: u.NoMetadata,
 	}

@@ -1,6 +1,9 @@
 package main
 
 import (
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -92,6 +95,52 @@ func TestDestinationOptions(t *testing.T) {
 	if dests, err = destinations(s, new(config.Config), nil); err != nil || dests[0].Relabel.Len() != 1 || dests[1].Relabel != nil {
 		t.Errorf("rules %v and %v, %v, want them for the first URL alone", dests[0].Relabel, dests[1].Relabel, err)
 	}
+}
+
+// TestRulesByURL has rules which a server gives, with each reload, and servers which give none: nothing secret is in errors
+// and on pages.
+func TestRulesByURL(t *testing.T) {
+	text, status := "- {target_label: c, replacement: one}\n", http.StatusOK
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if user, password, _ := r.BasicAuth(); user != "me" || password != "geheim" || r.URL.Query().Get("token") != "geheim" {
+			t.Errorf("rules are asked for by %s:%s at %s", user, password, r.URL)
+		}
+		w.WriteHeader(status)
+		_, _ = io.WriteString(w, text)
+	}))
+	defer srv.Close()
+	at := strings.Replace(srv.URL, "://", "://me:geheim@", 1) + "/rules.yml?token=geheim"
+	s := mustParse(t, "-promscrape.config=f -remoteWrite.url=http://one/w -remoteWrite.relabelConfig="+at+" -remoteWrite.urlRelabelConfig="+at)
+	for _, want := range []string{"one", "two"} {
+		dests, err := destinations(s, new(config.Config), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := relabeled(dests[0].Relabel, "a", "x"); got != "a=x,c="+want {
+			t.Errorf("the rules make %s, want c=%s", got, want)
+		}
+		text = strings.Replace(text, "one", "two", 1)
+	}
+	for _, f := range shownFlags(s) {
+		if strings.Contains(f.Value, "geheim") {
+			t.Errorf("%s is shown as %s", f.Name, f.Value)
+		}
+	}
+	f := func(want string) {
+		t.Helper()
+		_, err := destinations(s, new(config.Config), nil)
+		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "-remoteWrite.relabelConfig") || strings.Contains(err.Error(), "geheim") {
+			t.Errorf("destinations = %v, want an error with %q and the flag, and no secret", err, want)
+		}
+	}
+	text = "- {target_label: x}\n- {action: fly}\n"
+	f("/rules.yml:2:")
+	text = "# " + strings.Repeat("x", 64<<20)
+	f("larger than")
+	status = http.StatusForbidden
+	f("answer 403")
+	srv.Close()
+	f("connection refused")
 }
 
 // TestBadRuleFiles has files of rules which cannot be used: the error names flag, file and line.
