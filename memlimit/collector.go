@@ -9,6 +9,8 @@ type collector struct {
 	budget, limit, soft, used, live *prometheus.Desc
 	level, changes, share, good     *prometheus.Desc
 	anon, file, returns             *prometheus.Desc
+	granted, waiting                *prometheus.Desc
+	waits, refused, starved, waited *prometheus.Desc
 }
 
 // NewCollector returns k's metrics: the accounts, the budget and the level, and the process' resident memory under the
@@ -44,6 +46,18 @@ func NewCollector(k *Keeper) prometheus.Collector {
 			"Resident anonymous memory: what the kernel kills for. It is what to size the container's limit by."),
 		file: desc("process_resident_memory_file_bytes",
 			"Resident memory which maps files, and which the kernel can take back."),
+		granted: desc("scraper_memlimit_admission_granted_bytes",
+			"Memory which is handed out to scrapes that run."),
+		waiting: desc("scraper_memlimit_admission_waiting",
+			"Scrapes which wait for memory."),
+		waits: desc("scraper_memlimit_admission_waits_total",
+			"Scrapes which had to wait for memory before they began."),
+		refused: desc("scraper_memlimit_admission_refused_total",
+			"Waits which ended without memory, as their target went, was shed, or had no time left."),
+		starved: desc("scraper_memlimit_admission_starved_total",
+			"Scrapes which ended because they needed more memory than was free. Raise the container's limit when this rises."),
+		waited: desc("scraper_memlimit_admission_waited_seconds_total",
+			"Time that scrapes waited for memory, together."),
 		returns: desc("scraper_memlimit_returns_total",
 			"Times that memory was returned to the system because its owners had released it."),
 	}
@@ -53,6 +67,7 @@ func NewCollector(k *Keeper) prometheus.Collector {
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		c.account, c.gaveBack, c.budget, c.limit, c.soft, c.used, c.live, c.level, c.changes, c.share, c.good, c.anon, c.file, c.returns,
+		c.granted, c.waiting, c.waits, c.refused, c.starved, c.waited,
 	} {
 		ch <- d
 	}
@@ -87,4 +102,11 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		gauge(c.file, float64(r.ResidentFile))
 	}
 	counter(c.returns, float64(r.Returns))
+	a := c.k.Admission().Stats()
+	gauge(c.granted, float64(a.Granted))
+	gauge(c.waiting, float64(a.Waiting))
+	counter(c.waits, float64(a.Waits))
+	counter(c.refused, float64(a.Refused))
+	counter(c.starved, float64(a.Starved))
+	counter(c.waited, a.Waited.Seconds())
 }

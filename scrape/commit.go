@@ -30,7 +30,7 @@ func (t *table) commit(b *batch.Batch) {
 			}
 		}
 	}
-	t.marked = false
+	t.marked, t.markedTo = false, 0
 	t.sentMillis = b.TimestampMillis
 	t.departed.expire()
 	t.exemplars.commit()

@@ -32,6 +32,18 @@ func (e *MemoryError) Error() string {
 // Unwrap returns what the first of them was refused with.
 func (e *MemoryError) Unwrap() error { return e.Err }
 
+// errShort is why series are not learnt at the level high.
+var errShort = errors.New("memory is short, and new series are not learnt")
+
+// isShort reports whether a scrape failed because memory is short now, not because the dictionary is full.
+func isShort(err error) bool {
+	if errors.Is(err, errShort) {
+		return true
+	}
+	_, ok := errors.AsType[*ShortError](err)
+	return ok
+}
+
 // isFull reports whether err says that there is no room for new labels. A series that has none is never refused, so one
 // which is refused is in no table, and not one of the automatic ones.
 func isFull(err error) bool {
@@ -105,6 +117,10 @@ func (r *reading) unfit(err error) {
 
 // countUnfit counts the current sample, whose labels the learner has, if it does not fit either.
 func (r *reading) countUnfit() {
+	if r.frozen {
+		r.inline.series++
+		return
+	}
 	dict := r.tab.sets.Dict()
 	refs, err := internRefs(dict, r.learn.ls.L, r.learn.refs[:0])
 	if err != nil || !r.tab.sets.HasRoom(refs) {

@@ -58,6 +58,11 @@ type Manager struct {
 	stopping bool
 	// swept is when idle connections were looked at last.
 	swept time.Time
+	short shortage
+
+	// admittedMu is taken last.
+	admittedMu sync.Mutex
+	admitted   []admitted // those which were called, and are to be started
 }
 
 // job is one scrape job. Its fields change under both Manager.syncMu and Manager.mu, and may be read under either.
@@ -87,6 +92,10 @@ func New(o Options) (*Manager, error) {
 		decoders: newDecoders(o.Workers),
 		spool:    batch.NewSpool(o.SpoolDir, o.MaxBatchBytes),
 		wake:     make(chan struct{}, 1),
+		short: shortage{
+			held:    make(map[*target]struct{}),
+			skipped: map[SkipReason]uint64{SkipShed: 0, SkipNew: 0, SkipWaiting: 0},
+		},
 	}
 	m.oldJobs = snapshots.NewKind(o.Snapshots, "job", m.holdersOfJobs)
 	m.oldTargets = snapshots.NewKind[target](o.Snapshots, "target", nil)
@@ -424,13 +433,14 @@ func (m *Manager) Snapshot() Snapshot {
 		origin   origin
 		interval time.Duration
 		timeout  time.Duration
+		hold     Held
 	}
 	var targets []held
 	for _, j := range m.jobs {
 		s.Jobs = append(s.Jobs, JobStatus{Job: j.state.cfg.Name, Active: len(j.targets), Dropped: j.nDropped})
 		s.Dropped = append(s.Dropped, j.dropped...)
 		for _, t := range j.targets {
-			targets = append(targets, held{t, j.state.cfg, t.spec.origin, t.interval, t.timeout})
+			targets = append(targets, held{t, j.state.cfg, t.spec.origin, t.interval, t.timeout, t.held})
 		}
 	}
 	m.mu.Unlock()
@@ -438,6 +448,7 @@ func (m *Manager) Snapshot() Snapshot {
 	for _, h := range targets {
 		st := h.t.status()
 		st.Job, st.Discovered, st.Interval, st.Timeout = h.job.Name, h.origin.discovered(h.job), h.interval, h.timeout
+		st.Held = h.hold
 		if st.Health == HealthUp {
 			up[h.job.Name]++
 		}

@@ -1,10 +1,22 @@
 package scrape
 
 import (
+	"cmp"
+	"maps"
+	"slices"
 	"time"
 
 	"scraper/memlimit"
 )
+
+// Memory says how short memory is, and hands it out. A memlimit.Keeper is one.
+type Memory interface {
+	Level() memlimit.Level
+	// Room is how many bytes may still be used before the level is Critical, and Limit what the levels are parts of.
+	Room() int64
+	Limit() int64
+	Admission() *memlimit.Admission
+}
 
 // MemoryState is what the shortage of memory does to the targets, at one moment. It is a copy.
 type MemoryState struct {
@@ -77,5 +89,26 @@ func (r SkipReason) String() string {
 
 // MemoryState returns what the shortage of memory does to the targets.
 func (m *Manager) MemoryState() MemoryState {
-	return MemoryState{Skipped: map[SkipReason]uint64{SkipShed: 0, SkipNew: 0, SkipWaiting: 0}}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s := &m.short
+	x := MemoryState{OwedMarkers: s.owed, Skipped: maps.Clone(s.skipped), Shed: s.shed, Readmitted: s.readmitted}
+	if mem := m.opts.Memory; mem != nil {
+		x.Level, x.Admission = mem.Level(), mem.Admission().Stats()
+	}
+	for _, t := range m.largestLocked(MaxShedNext) {
+		x.Next = append(x.Next, t.heldTarget())
+	}
+	for t := range s.held {
+		x.Held = append(x.Held, t.heldTarget())
+	}
+	slices.SortFunc(x.Held, func(a, b HeldTarget) int {
+		return cmp.Or(a.Held.Since.Compare(b.Held.Since), cmp.Compare(a.ID, b.ID))
+	})
+	return x
+}
+
+// heldTarget describes t. The caller holds Manager.mu.
+func (t *target) heldTarget() HeldTarget {
+	return HeldTarget{ID: t.id, Job: t.state.cfg.Name, URL: shownURL(t.spec.url), Bytes: t.cost.total(), Held: t.held}
 }

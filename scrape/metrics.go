@@ -18,6 +18,7 @@ type Metrics struct {
 	samplesDropped *prometheus.CounterVec
 	samplesInline  prometheus.Counter
 	memoryLimited  prometheus.Counter
+	memorySkipped  *prometheus.CounterVec
 	markers        prometheus.Counter
 	duration       prometheus.Histogram
 	bodyBytes      prometheus.Counter
@@ -63,6 +64,10 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			"Samples of series that the label dictionary has no room for: sent, but not remembered, and without staleness markers. Raise -memory.limit or -promscrape.maxLabelMemory."),
 		memoryLimited: counter("memory_limited_total",
 			"Scrapes which failed since more of their series than can be carried did not fit into the label dictionary. Raise -memory.limit or -promscrape.maxLabelMemory."),
+		memorySkipped: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "scraper_scrape_memory_skipped_total",
+			Help: "Scrapes which were skipped because memory is short, by reason. Raise -memory.limit or the container's limit, or scrape less.",
+		}, []string{"reason"}),
 		markers: counter("stale_markers_total", "Staleness markers, which are sent beside the samples."),
 		duration: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    "scraper_scrape_duration_seconds",
@@ -81,12 +86,15 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	for _, r := range []string{dropRelabeling, dropLimit, dropDuplicate, dropOutOfOrder, dropOutOfBounds, dropFailed} {
 		m.samplesDropped.WithLabelValues(r)
 	}
+	for _, r := range []SkipReason{SkipShed, SkipNew, SkipWaiting} {
+		m.memorySkipped.WithLabelValues(string(r))
+	}
 	for _, r := range []string{"up", "down"} {
 		m.scrapes.WithLabelValues(r)
 	}
 	if reg != nil {
 		reg.MustRegister(m.scrapes, m.skipped, m.late, m.panics, m.badLines, m.samplesRead, m.samplesCommit,
-			m.samplesDropped, m.samplesInline, m.memoryLimited, m.markers, m.duration, m.bodyBytes, m.targets, m.dropped, m.syncFailed)
+			m.samplesDropped, m.samplesInline, m.memoryLimited, m.memorySkipped, m.markers, m.duration, m.bodyBytes, m.targets, m.dropped, m.syncFailed)
 	}
 	return m
 }

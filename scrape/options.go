@@ -38,6 +38,8 @@ type Options struct {
 	SpoolDir      string
 	// Released, if not nil, is told of memory in bytes that scrapes took and let go of, beside what Bytes shows.
 	Released func(bytes int64)
+	// Memory, if not nil, says how short memory is: scrapes wait for it, or are skipped.
+	Memory Memory
 	// Snapshots follows what reloads and discovery replaced, for as long as it is in memory. Nil follows nothing.
 	Snapshots *snapshots.Book
 	// Workers is how many bodies are parsed at once, GOMAXPROCS by default.

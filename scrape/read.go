@@ -50,6 +50,7 @@ type reading struct {
 	missed     int
 	missedHash uint64
 	over       bool // beyond a limit: the rest is only counted
+	frozen     bool // memory is short: nothing new is learnt
 	inline     inline
 	// special says that the current entry is more than a float sample: a histogram, or a sample with exemplars.
 	special bool
@@ -284,7 +285,7 @@ func (r *reading) unknown(series []byte, hash uint64) error {
 	}
 	if !kept {
 		r.Relabeled++
-		if !r.over {
+		if !r.over && !r.frozen {
 			tab.learn(entry{hash: hash, meta: meta | entryDropped})
 		}
 		return nil
@@ -301,6 +302,10 @@ func (r *reading) unknown(series []byte, hash uint64) error {
 	}
 	_, timed := r.p.Timestamp()
 	timed = timed && r.honorTime
+	if r.frozen && tab.base == 0 {
+		r.unfit(errShort)
+		return nil
+	}
 	set, err := r.learn.intern(tab.sets, timed)
 	if isFull(err) {
 		r.unfit(err)
@@ -313,7 +318,16 @@ func (r *reading) unknown(series []byte, hash uint64) error {
 		r.Duplicate++
 		return nil
 	}
-	primary, found := tab.identify(set, timed)
+	var primary uint32
+	var found bool
+	if r.frozen {
+		if primary, found = tab.identifyOld(set, timed); !found {
+			r.unfit(errShort)
+			return nil
+		}
+	} else {
+		primary, found = tab.identify(set, timed)
+	}
 	if !found {
 		if timed {
 			meta |= entryTimed | entryOwnTime

@@ -4,6 +4,8 @@ import (
 	"container/heap"
 	"context"
 	"time"
+
+	"scraper/memlimit"
 )
 
 const (
@@ -79,6 +81,7 @@ func (m *Manager) startDue() time.Duration {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	now := time.Now()
+	look := m.lookLocked(now)
 	for len(m.due) > 0 {
 		t := m.due[0]
 		wait := t.next.Sub(now)
@@ -87,7 +90,7 @@ func (m *Manager) startDue() time.Duration {
 			continue
 		}
 		if wait > 0 {
-			return min(wait, idleWait)
+			return min(wait, look)
 		}
 		due := t.next
 		if missed := -wait / t.interval; missed > 0 {
@@ -103,17 +106,34 @@ func (m *Manager) startDue() time.Duration {
 			t.waiting = due
 			continue
 		}
-		m.startLocked(t, due)
+		m.dueLocked(t, due)
 	}
-	return idleWait
+	return look
 }
 
-// startLocked starts the scrape of t.
-func (m *Manager) startLocked(t *target, due time.Time) {
+// startLocked starts the scrape of t, which takes over what was reserved for it.
+func (m *Manager) startLocked(t *target, due time.Time, g *memlimit.Grant) {
 	tn := newTurn(t, due, time.Now())
-	t.life, t.turn = tn.life, tn
-	m.running.Add(1)
+	tn.grant = g
+	m.takeLocked(tn)
 	go m.begin(tn)
+}
+
+// takeLocked makes a turn the one that runs.
+func (m *Manager) takeLocked(tn *turn) {
+	tn.t.life, tn.t.turn = tn.life, tn
+	m.running.Add(1)
+}
+
+// LookAtMemory has Run look at once how short memory is. It does not wait.
+func (m *Manager) LookAtMemory() { m.wakeUp() }
+
+// wakeUp has Run look again.
+func (m *Manager) wakeUp() {
+	select {
+	case m.wake <- struct{}{}:
+	default:
+	}
 }
 
 // ended notes that a scrape is over, and starts the one which became due meanwhile, unless it is too late for it.
@@ -123,6 +143,7 @@ func (m *Manager) ended(tn *turn) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	t.life, t.turn = nil, nil
+	m.endedLocked(tn)
 	if t.ended != nil {
 		close(t.ended)
 		t.ended = nil
@@ -130,9 +151,15 @@ func (m *Manager) ended(tn *turn) {
 	due := t.waiting
 	t.waiting = time.Time{}
 	switch {
-	case due.IsZero(), t.removed, m.stopping:
+	case t.removed, m.stopping:
+		m.withdrawLocked(t)
+	case t.grant != nil:
+		g := t.grant
+		t.grant, t.askedSince = nil, time.Time{}
+		m.startLocked(t, due, g)
+	case due.IsZero():
 	case time.Since(due) <= max(lateAfter, t.interval/catchUp):
-		m.startLocked(t, due)
+		m.dueLocked(t, due)
 	default:
 		m.metrics.skipped.Inc()
 	}
@@ -143,8 +170,10 @@ func (m *Manager) stopScrapes() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.stopping = true
+	m.startAdmittedLocked()
 	for _, j := range m.jobs {
 		for _, t := range j.targets {
+			m.withdrawLocked(t)
 			if t.life != nil {
 				t.life.end(errStopping)
 			}
@@ -158,6 +187,9 @@ func (m *Manager) stop(targets []*target) {
 	m.mu.Lock()
 	for _, t := range targets {
 		t.removed = true
+		m.withdrawLocked(t)
+		m.unholdLocked(t)
+		m.owesLocked(t, 0)
 		if t.heapIndex >= 0 {
 			heap.Remove(&m.due, t.heapIndex)
 		}

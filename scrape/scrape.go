@@ -111,7 +111,7 @@ func (m *Manager) parseAndCommit(tn *turn, resp *http.Response, err error, held 
 		out.Markers = t.table.finish(b, track)
 		m.tellReleased(t)
 	} else {
-		m.fail(t, &out, w, track)
+		m.fail(tn, &out, w)
 	}
 	t.auto.append(b, m.report(st, &out, start, rq.timeout))
 	out.batchBytes = b.Bytes()
@@ -136,7 +136,8 @@ func (m *Manager) commit(t *target, st *jobState, b *batch.Batch) {
 }
 
 // fail rolls a scrape back, and appends the markers of what was there before.
-func (m *Manager) fail(t *target, out *outcome, w *worker, track bool) {
+func (m *Manager) fail(tn *turn, out *outcome, w *worker) {
+	t := tn.t
 	out.Committed, out.Inline = 0, 0
 	// What was not dropped for a reason of its own, and the sample which could not be taken, if that is the reason.
 	out.Failed = out.Scraped - out.Relabeled - out.Limited - out.Duplicate - out.OutOfOrder - out.OutOfBounds
@@ -146,7 +147,10 @@ func (m *Manager) fail(t *target, out *outcome, w *worker, track bool) {
 	b.Sets = sets
 	t.table.abort()
 	w.families.abort()
-	out.Markers = t.table.markAll(b, track)
+	if !tn.owesMarkers(m) {
+		out.Markers = t.table.markAll(b, tn.st.cfg.TrackTimestampsStaleness)
+	}
+	tn.owes = t.table.owed()
 	if !isOfBody(out.err) {
 		out.bodyBytes = 0
 	}
@@ -158,7 +162,8 @@ func isOfBody(err error) bool {
 	var se *SampleError
 	var le *LimitError
 	var me *MemoryError
-	return errors.As(err, &me) || errors.As(err, &pe) || errors.As(err, &se) || errors.As(err, &le) || errors.Is(err, streamparse.ErrLineTooLong)
+	var sh *ShortError
+	return errors.As(err, &me) || errors.As(err, &sh) || errors.As(err, &pe) || errors.As(err, &se) || errors.As(err, &le) || errors.Is(err, streamparse.ErrLineTooLong)
 }
 
 func (m *Manager) report(st *jobState, out *outcome, start time.Time, timeout time.Duration) *report {
@@ -193,7 +198,16 @@ func (m *Manager) readBody(tn *turn, resp *http.Response, w *worker, held *bool)
 		body = z
 	}
 	limited := &limitedReader{r: body, max: tn.asking.rq.maxBytes, strict: m.opts.Dialect == config.Prometheus}
-	w.parser.ResetBody(limited, tn.body)
+	var source io.Reader = limited
+	var meter *metered
+	if m.opts.Memory != nil {
+		meter = &metered{
+			r: limited, m: m, tn: tn, packed: resp.Header.Get("Content-Encoding") != "",
+			table: t.table.bytes(), labels: t.table.sets.LabelBytes(),
+		}
+		source = meter
+	}
+	w.parser.ResetBody(source, tn.body)
 	vm := m.opts.Dialect == config.VMAgent
 	l := &w.learn
 	l.target, l.external, l.automatic = t.spec.labels, job.ExternalLabels, t.auto.sets
@@ -208,6 +222,9 @@ func (m *Manager) readBody(tn *turn, resp *http.Response, w *worker, held *bool)
 	}
 	if job.SampleLimit > 0 {
 		r.sampleLimit = job.SampleLimit
+	}
+	if meter != nil {
+		meter.read = &r
 	}
 	err := r.body()
 	if err == nil {
@@ -266,21 +283,26 @@ func (m *Manager) recovered(tn *turn, out *outcome, over *bool) {
 }
 
 // finished keeps the outcome for the pages, the metrics and the log.
-func (m *Manager) finished(t *target, st *jobState, out *outcome, start time.Time) {
-	duration := time.Since(start)
+func (m *Manager) finished(tn *turn, out *outcome) {
+	t, st := tn.t, tn.st
+	if tn.skip != SkipNone {
+		m.skipped(tn, out)
+		return
+	}
+	duration := time.Since(tn.start)
 	m.metrics.duration.Observe(duration.Seconds())
 	m.metrics.bodyBytes.Add(float64(out.bodyBytes))
 	result := "up"
-	if isFull(out.err) {
+	tn.short = isShort(out.err)
+	if tn.short || isFull(out.err) {
 		m.metrics.memoryLimited.Inc()
 	}
 	if out.err != nil {
 		result = "down"
-		if t.failures++; t.failures >= keepFailed && t.table != nil && t.table.marked && t.table.entries.Len() > 0 {
-			t.table.forget()
-			t.mu.Lock()
-			t.families.release(m.opts.Dict)
-			t.mu.Unlock()
+		t.failures++
+		if (t.failures >= keepFailed || !m.keepsFailed()) && t.table != nil && t.table.marked && t.table.entries.Len() > 0 {
+			m.forget(t)
+			tn.gaveBack = true
 		}
 	}
 	m.metrics.scrapes.WithLabelValues(result).Inc()
@@ -290,16 +312,12 @@ func (m *Manager) finished(t *target, st *jobState, out *outcome, start time.Tim
 	r := &t.result
 	was := r.health
 	r.health, r.lastError = HealthUp, ""
-	r.start, r.duration = start, duration
+	r.start, r.duration = tn.start, duration
 	r.samples, r.bodyBytes = out.Scraped, out.bodyBytes
-	former := r.memory
-	r.series, r.memory, r.labelBytes, r.batchBytes = 0, 0, 0, out.batchBytes
-	if t.table != nil {
-		r.series, r.memory = t.table.series()-len(t.auto.sets), t.table.bytes()+t.families.bytes()
-		r.labelBytes = t.table.sets.LabelBytes()
-	}
-	m.tableBytes.Add(r.memory - former)
+	r.batchBytes = out.batchBytes
+	table, labels := m.measure(t)
 	m.tellReleased(t)
+	tn.estimate(out, r, table+labels)
 	r.scrapes++
 	if out.err != nil {
 		r.health, r.lastError = HealthDown, cut(out.err.Error(), 1024)
@@ -308,6 +326,20 @@ func (m *Manager) finished(t *target, st *jobState, out *outcome, start time.Tim
 	if r.health != was && (out.err != nil || was == HealthDown) {
 		m.logHealth(t, st, out.err)
 	}
+}
+
+// measure notes what the target's table takes now, and returns by how much that grew. The caller holds t.mu.
+func (m *Manager) measure(t *target) (table, labels int64) {
+	r := &t.result
+	table, labels = r.memory, r.labelBytes
+	r.series, r.memory, r.labelBytes = 0, 0, 0
+	if t.table != nil {
+		r.series, r.memory = t.table.series()-len(t.auto.sets), t.table.bytes()+t.families.bytes()
+		r.labelBytes = t.table.sets.LabelBytes()
+	}
+	table, labels = r.memory-table, r.labelBytes-labels
+	m.tableBytes.Add(table)
+	return table, labels
 }
 
 // tellReleased tells of memory which the target's table took and let go of.

@@ -86,6 +86,8 @@ type table struct {
 	aliases int
 	// marked: all series had their markers after a failed scrape, and none is due again.
 	marked bool
+	// markedTo is before which entry all had theirs, while they are sent bit by bit.
+	markedTo uint32
 	// relearn: the rules changed, so no text is recognised, and identities alone are compared.
 	relearn bool
 	// shuffled: the target writes its series in another order each time, so raw is kept.
@@ -289,6 +291,20 @@ func (t *table) identify(set labelset.ID, timed bool) (primary uint32, found boo
 	return i, false
 }
 
+// identifyOld finds the committed entry that has the label set which was added last. It consumes set, and learns nothing.
+func (t *table) identifyOld(set labelset.ID, timed bool) (primary uint32, found bool) {
+	if !t.sets.IsYoung() {
+		if t.olds == nil {
+			t.olds = newIndex(t.sets.Len(), t.base)
+			t.insertIdentities(t.olds, 0, t.base)
+		}
+		rec := t.sets.Record(set)
+		primary, found = t.withRecord(t.olds, maphash.Bytes(t.seed, rec), rec)
+	}
+	t.sets.Remove(set, timed)
+	return primary, found
+}
+
 // withRecord looks a label set's record up.
 func (t *table) withRecord(x *index, hash uint64, rec []byte) (primary uint32, found bool) {
 	for pos, ok := x.first(hash); ok; pos, ok = x.following(pos, hash) {
@@ -364,7 +380,7 @@ func (t *table) finish(b *batch.Batch, trackTimestamps bool) (markers int) {
 	if t.steady() || t.marked {
 		return 0
 	}
-	for i := range t.base {
+	for i := t.markedTo; i < t.base; i++ {
 		if t.isGone(i) {
 			markers += t.marker(b, i, trackTimestamps)
 		}
@@ -398,17 +414,34 @@ func (t *table) marker(b *batch.Batch, i uint32, trackTimestamps bool) int {
 // markAll appends the markers of all committed series: after a failed scrape, or for a target which is gone. Call it
 // outside of a transaction. There are none until a good body follows.
 func (t *table) markAll(b *batch.Batch, trackTimestamps bool) (markers int) {
+	return t.markSome(b, trackTimestamps, t.entries.Len())
+}
+
+// markSome is markAll for the next n entries only; the table is marked when there are no more.
+func (t *table) markSome(b *batch.Batch, trackTimestamps bool, n int) (markers int) {
 	if t.marked {
 		return 0
 	}
-	t.marked = true
 	t.sentMillis = b.TimestampMillis
-	for i := range uint32(t.entries.Len()) {
-		if t.entries.At(i).meta&(entryDropped|entryAlias) == 0 {
-			markers += t.marker(b, i, trackTimestamps)
+	all := uint32(t.entries.Len())
+	for ; t.markedTo < all && n > 0; t.markedTo++ {
+		n--
+		if t.entries.At(t.markedTo).meta&(entryDropped|entryAlias) == 0 {
+			markers += t.marker(b, t.markedTo, trackTimestamps)
 		}
 	}
+	if t.markedTo == all {
+		t.marked, t.markedTo = true, 0
+	}
 	return markers
+}
+
+// owed is about how many markers are still to be sent, of a table which has begun with that, or has to.
+func (t *table) owed() int64 {
+	if t.marked {
+		return 0
+	}
+	return int64(t.entries.Len()) - int64(t.markedTo)
 }
 
 // series is the number of series that the table holds. Call it outside of a transaction.

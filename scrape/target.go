@@ -11,6 +11,7 @@ import (
 	"scraper/config"
 	"scraper/labelcompress"
 	"scraper/labelset"
+	"scraper/memlimit"
 	"scraper/relabel"
 )
 
@@ -42,6 +43,20 @@ type target struct {
 	life      *lifetime     // of the running scrape; nil if none is
 	turn      *turn         // the running scrape; nil if none is
 	ended     chan struct{} // closed when the running scrape has ended, if anybody waits for it
+
+	// The scheduler's, too, while memory is short.
+	cost       cost
+	held       Held
+	heldSince  time.Time // as of when it was let in
+	letIn      int64     // it was let in: its next scrape may learn all its series, and so many bytes are kept for it
+	headAgain  time.Time
+	asked      *memlimit.Request // the scrape which waits for memory; nil if none does
+	askedSince time.Time
+	askedDue   time.Time
+	grant      *memlimit.Grant // what it got while it was busy
+	owes       int64           // markers
+	failed     bool            // its table is kept although all its series had their markers
+	gaveBack   time.Time       // when the table went
 
 	// The running scrape's, or that of whoever removed the target.
 	table       *table

@@ -2,8 +2,10 @@ package scrape
 
 import (
 	"errors"
+	"net/http"
 	"time"
 
+	"scraper/memlimit"
 	"scraper/streamparse"
 )
 
@@ -17,24 +19,43 @@ type turn struct {
 	due, start        time.Time
 	asking            fetching
 	body              streamparse.Body // how the answer is read
+
+	// skip says why the scrape does not take place; claim that it is none, but somebody needs the table.
+	skip  SkipReason
+	claim bool
+	// grant is the memory that the scrape has reserved, nil without a budget. While it is parked it holds next to nothing,
+	// and reserved is what it will ask for again. starved: it did not get that in time.
+	grant           *memlimit.Grant
+	parked, starved bool
+	reserved        int64
+	letIn           bool // it may learn new series though memory is short
+	giveBack        bool // the table goes once its markers were sent
+
+	// What came of it; former is what the one before had cost.
+	cost     cost
+	former   cost
+	stays    int64 // by which the table and its labels grew
+	short    bool  // it needed more memory than there was
+	owes     int64
+	gaveBack bool
 }
 
-// newTurn returns the turn of t which is due at the given time. It has to end before the next one is due, however late it
-// starts.
+// newTurn returns the turn of t which is due at the given time. It has to end before the next one is due, unless it
+// waited for memory so long that there would be no time left.
 func newTurn(t *target, due, now time.Time) *turn {
 	end := now.Add(t.timeout)
-	if next := due.Add(t.interval); next.Before(end) {
+	if next := due.Add(t.interval); next.Before(end) && next.Sub(now) >= t.timeout/4 {
 		end = next
 	}
 	return &turn{
-		t: t, st: t.state, life: newLifetime(end, &TimeoutError{t.timeout}), interval: t.interval, timeout: t.timeout, due: due,
+		t: t, st: t.state, letIn: t.letIn > 0, former: t.cost, life: newLifetime(end, &TimeoutError{t.timeout}), interval: t.interval, timeout: t.timeout, due: due,
 	}
 }
 
 // begin starts the scrape. It returns when the scrape is over, or goes on without its goroutine.
 func (m *Manager) begin(tn *turn) {
 	tn.start = time.Now()
-	if tn.start.Sub(tn.due) > lateAfter {
+	if tn.skip == SkipNone && tn.start.Sub(tn.due) > lateAfter {
 		m.metrics.late.Inc()
 	}
 	tn.asking = fetching{c: tn.st.client, client: tn.st.client.full, socket: tn.t.spec.socket, rq: request{
@@ -47,13 +68,18 @@ func (m *Manager) begin(tn *turn) {
 // advance goes on with the scrape, which nobody else does meanwhile.
 func (m *Manager) advance(tn *turn) {
 	var out outcome
+	if !m.unpark(tn) {
+		return
+	}
 	if !m.attempt(tn, &out) {
+		tn.park()
 		tn.asking.pending.Notify(func() { go m.advance(tn) })
 		return
 	}
 	if !errors.Is(out.err, errRemoved) && !errors.Is(out.err, errStopping) {
-		m.finished(tn.t, tn.st, &out, tn.start)
+		m.finished(tn, &out)
 	}
+	m.release(tn)
 	m.ended(tn)
 	m.running.Done()
 }
@@ -67,8 +93,15 @@ func (m *Manager) attempt(tn *turn, out *outcome) (over bool) {
 		}
 	}()
 	defer m.recovered(tn, out, &over)
-	resp, err := tn.asking.next(tn.life)
+	var resp *http.Response
+	var err error
+	if tn.skip != SkipNone {
+		err = &HeldError{tn.skip}
+	} else {
+		resp, err = tn.asking.next(tn.life)
+	}
 	switch {
+	case tn.skip != SkipNone:
 	case tn.asking.pending != nil:
 		return false
 	case err == nil:
@@ -78,6 +111,9 @@ func (m *Manager) attempt(tn *turn, out *outcome) (over bool) {
 		if cause := tn.life.Err(); cause != nil {
 			err = cause
 		}
+	}
+	if tn.starved && err != nil && !errors.Is(err, errRemoved) && !errors.Is(err, errStopping) {
+		err = &HeldError{SkipWaiting}
 	}
 	if err == nil {
 		defer m.waitItsTurn(tn, resp)()

@@ -103,7 +103,7 @@ func newAgent(s *Settings, p parts) (*agent, error) {
 		Sink: a.writer, Dict: a.dict, Pool: a.pool, Logger: p.log, Metrics: scraped, Dialect: s.Dialect,
 		HostSeed: p.hostSeed, UserAgent: "scraper/" + version, MaxScrapeBytes: s.MaxScrapeBytes, MaxLineBytes: int(s.MaxLineBytes),
 		MaxBatchBytes: s.MaxBatchBytes, SpoolDir: s.DataPath, Released: a.keeper.Released,
-		Metadata: s.Metadata, Snapshots: a.replaced,
+		Metadata: s.Metadata, Memory: a.keeper, Snapshots: a.replaced,
 	})
 	if err != nil {
 		return nil, err
@@ -116,7 +116,9 @@ func newAgent(s *Settings, p parts) (*agent, error) {
 		return nil, err
 	}
 	a.openAccounts()
-	reg.MustRegister(memlimit.NewCollector(a.keeper), newPoolCollector(a.pool), newDictCollector(a.dict), snapshots.NewCollector(a.replaced))
+	a.keeper.Watch(func(memlimit.Level) { a.targets.LookAtMemory() })
+	reg.MustRegister(memlimit.NewCollector(a.keeper), newPoolCollector(a.pool), newDictCollector(a.dict), snapshots.NewCollector(a.replaced),
+		scrape.NewMemoryCollector(a.targets))
 	if err := a.newServers(p, reg); err != nil {
 		return nil, err
 	}

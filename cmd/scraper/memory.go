@@ -184,7 +184,7 @@ func (a *agent) openAccounts() {
 		{Name: "buffers", Bytes: func() int64 { return max(0, poolBytes(a.pool)-a.writer.Stats().HeldBytes) }, Release: a.pool.Shrink},
 		{Name: "encoding", Bytes: func() int64 { return a.writer.Stats().CacheBytes }, Release: a.writer.Shrink},
 		{Name: "labels", Bytes: a.dict.Bytes, Release: a.dict.Compact},
-		{Name: "series", Bytes: a.targets.Bytes},
+		{Name: "series", Bytes: a.targets.Bytes, Release: a.targets.ReleaseTables},
 		{Name: "decoders", Bytes: a.targets.DecoderBytes, Release: a.targets.ReleaseDecoders},
 		{Name: "connections", Bytes: a.targets.ConnectionBytes, Release: a.targets.ReleaseConnections},
 	} {

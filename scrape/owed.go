@@ -1,0 +1,150 @@
+package scrape
+
+import (
+	"time"
+
+	"scraper/memlimit"
+)
+
+const (
+	// markersPerSecond is how many markers are sent which are owed: as many as an agent of half a million series sends
+	// samples every ten seconds, so that neither blocks nor queues see a spike.
+	markersPerSecond = 50_000
+	// markersAtOnce is how many of them go into one batch.
+	markersAtOnce = 5_000
+	// oweAbove is how many series a target has at least whose markers are owed: fewer are sent with its up.
+	oweAbove = 500
+)
+
+// owesLocked notes how many markers t owes.
+func (m *Manager) owesLocked(t *target, n int64) {
+	s := &m.short
+	s.owed += n - t.owes
+	if t.owes == 0 && n > 0 {
+		s.owing = append(s.owing, t)
+	}
+	t.owes = n
+}
+
+// payLocked sends some of the markers which are owed, if it is time for that, and returns when it is again.
+func (m *Manager) payLocked(now time.Time) time.Duration {
+	s := &m.short
+	if len(s.owing) == 0 || s.paying {
+		return idleWait
+	}
+	if wait := s.payAt.Sub(now); wait > 0 {
+		return wait
+	}
+	for i := 0; i < len(s.owing); {
+		t := s.owing[i]
+		if t.owes == 0 || t.removed { // paid, or scraped again
+			s.owing = append(s.owing[:i], s.owing[i+1:]...)
+			continue
+		}
+		if t.life == nil {
+			s.paying = true
+			tn := m.claimLocked(t)
+			tn.giveBack = m.givesBackLocked(t, t.held.Skipped)
+			go m.pay(tn)
+			return markersAtOnce * time.Second / markersPerSecond
+		}
+		i++
+	}
+	return 100 * time.Millisecond // all of them are busy
+}
+
+// claimLocked makes the caller the owner of t's table, as if he scraped it, until ended is called.
+func (m *Manager) claimLocked(t *target) *turn {
+	now := time.Now()
+	tn := newTurn(t, now, now)
+	tn.start, tn.claim = now, true
+	m.takeLocked(tn)
+	return tn
+}
+
+// pay sends a part of the markers that a target owes.
+func (m *Manager) pay(tn *turn) {
+	defer m.running.Done()
+	t := tn.t
+	w := m.getWorker()
+	sent := 0
+	if t.table != nil && !t.table.marked {
+		b := w.batch
+		b.Slot, b.Sets = t.slot, t.table.sets
+		b.TimestampMillis = max(time.Now().UnixMilli(), t.lastMillis+1)
+		sent = t.table.markSome(b, tn.st.cfg.TrackTimestampsStaleness, markersAtOnce)
+		if b.Len() > 0 {
+			m.commit(t, tn.st, b)
+		}
+		m.metrics.markers.Add(float64(sent))
+	}
+	m.putWorker(w)
+	tn.settle(m)
+	m.mu.Lock()
+	m.short.paying = false
+	m.short.payAt = time.Now().Add(time.Duration(sent) * time.Second / markersPerSecond)
+	m.mu.Unlock()
+	m.ended(tn)
+	m.wakeUp()
+}
+
+// settle ends a turn which read nothing: a table which is to be given back is, once its markers were sent.
+func (tn *turn) settle(m *Manager) {
+	t := tn.t
+	if t.table == nil {
+		return
+	}
+	if tn.giveBack && t.table.marked && t.table.entries.Len() > 0 {
+		m.forget(t)
+		tn.gaveBack = true
+	}
+	tn.owes = t.table.owed()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	m.measure(t)
+	m.tellReleased(t)
+}
+
+// forget drops the series of t's table. The caller owns it.
+func (m *Manager) forget(t *target) {
+	t.table.forget()
+	t.mu.Lock()
+	t.families.release(m.opts.Dict)
+	t.mu.Unlock()
+}
+
+// ReleaseTables forgets the series of targets whose last scrape failed, and whose markers were sent: they are only kept so
+// that a target which comes back soon need not be learnt anew. It returns how many bytes that was.
+func (m *Manager) ReleaseTables() (bytes int64) {
+	var turns []*turn
+	m.mu.Lock()
+	for _, j := range m.jobs {
+		for _, t := range j.targets {
+			if t.failed && t.life == nil && !t.removed && !m.stopping {
+				turns = append(turns, m.claimLocked(t))
+			}
+		}
+	}
+	m.mu.Unlock()
+	for _, tn := range turns {
+		before := tn.t.bytes()
+		tn.giveBack = true
+		tn.settle(m)
+		bytes += before - tn.t.bytes()
+		m.ended(tn)
+		m.running.Done()
+	}
+	return bytes
+}
+
+// bytes is what the target's table takes, as of its last scrape.
+func (t *target) bytes() int64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.result.memory
+}
+
+// keepsFailed reports whether tables of targets which failed may stay for some scrapes.
+func (m *Manager) keepsFailed() bool {
+	return m.opts.Memory == nil || m.opts.Memory.Level() < memlimit.Elevated
+}
