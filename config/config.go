@@ -79,7 +79,9 @@ type Global struct {
 	ExternalLabels []relabel.Label // sorted by name
 	SampleLimit    int             // 0: none; folded into the jobs
 	LabelLimit     int             // 0: none; folded into the jobs
-	MaxScrapeBytes int64           // body_size_limit; 0: the flag's value; folded into the jobs
+	// LabelNameLimit, LabelValueLimit, TargetLimit and KeepDroppedTargets are folded into the jobs, too.
+	LabelNameLimit, LabelValueLimit, TargetLimit, KeepDroppedTargets int
+	MaxScrapeBytes                                                   int64 // body_size_limit; 0: the flag's value; folded into the jobs
 }
 
 // Job is one entry of scrape_configs, with the globals folded in.
@@ -101,6 +103,10 @@ type Job struct {
 	MaxScrapeBytes           int64                      // of the decompressed body; 0: the flag's value
 	SampleLimit              int                        // 0: none
 	LabelLimit               int                        // 0: none
+	LabelNameLimit           int                        // bytes; 0: none
+	LabelValueLimit          int                        // bytes; 0: none
+	TargetLimit              int                        // with more, none is scraped; 0: none
+	KeepDroppedTargets       int                        // how many are shown; 0: as many as the agent shows at most
 	HTTP                     commoncfg.HTTPClientConfig // with absolute paths; checked
 	HTTP2                    bool                       // enable_http2 is true, and not by default
 	Static                   []*StaticGroup

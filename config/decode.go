@@ -35,15 +35,16 @@ func (e *Error) Error() string { return fmt.Sprintf("%s:%d: %s", e.File, e.Line,
 // Nodes are decoded by hand, not by reflection, since the library neither refuses unknown keys within custom types, nor
 // keeps values out of its error texts.
 type decoder struct {
-	name     string
-	lines    lineMap
-	dialect  Dialect
-	getenv   func(string) (string, bool)
-	baseDir  string
-	budget   int // nodes which may still be looked at; aliases could multiply them without end
-	problems []*Error
-	dropped  int // problems beyond maxProblems
-	warnings []string
+	name          string
+	lines         lineMap
+	dialect       Dialect
+	protobufFirst bool // Options.ProtobufFirst
+	getenv        func(string) (string, bool)
+	baseDir       string
+	budget        int // nodes which may still be looked at; aliases could multiply them without end
+	problems      []*Error
+	dropped       int // problems beyond maxProblems
+	warnings      []string
 	// globalFormats is what the global section says of formats; it holds for jobs which say nothing.
 	globalFormats formats
 }

@@ -23,7 +23,7 @@ type Diff struct {
 	// SameSampleRules: what makes a series of a line: metric_relabel_configs, honor_labels, honor_timestamps,
 	// track_timestamps_staleness, external labels. When they change, what was learnt about series holds no more.
 	SameSampleRules bool
-	// SameLimits: sample_limit, label_limit, max_scrape_size, scrape_protocols and what belongs to it.
+	// SameLimits: sample_limit, label_limit and the others, max_scrape_size, scrape_protocols and what belongs to it.
 	SameLimits bool
 }
 
@@ -44,7 +44,9 @@ func (j *Job) Diff(o *Job) Diff {
 		SameSampleRules: j.HonorLabels == o.HonorLabels && j.HonorTimestamps == o.HonorTimestamps &&
 			j.TrackTimestampsStaleness == o.TrackTimestampsStaleness && j.MetricRelabel.Equal(o.MetricRelabel) &&
 			slices.Equal(j.ExternalLabels, o.ExternalLabels),
-		SameLimits: j.Formats.equal(o.Formats) && j.SampleLimit == o.SampleLimit && j.LabelLimit == o.LabelLimit && j.MaxScrapeBytes == o.MaxScrapeBytes,
+		SameLimits: j.Formats.equal(o.Formats) && j.SampleLimit == o.SampleLimit && j.LabelLimit == o.LabelLimit &&
+			j.LabelNameLimit == o.LabelNameLimit && j.LabelValueLimit == o.LabelValueLimit && j.TargetLimit == o.TargetLimit &&
+			j.KeepDroppedTargets == o.KeepDroppedTargets && j.MaxScrapeBytes == o.MaxScrapeBytes,
 	}
 }
 

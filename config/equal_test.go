@@ -58,6 +58,11 @@ func (f *filler) fill(v reflect.Value, path string) {
 		if f.leaf(path) {
 			v.SetUint(2)
 		}
+	case reflect.Float64:
+		v.SetFloat(1)
+		if f.leaf(path) {
+			v.SetFloat(2)
+		}
 	case reflect.Interface:
 		v.Set(reflect.ValueOf(f.text(path)))
 	case reflect.Pointer:

@@ -81,7 +81,7 @@ scrape_configs:
 - job_name: node
   kubernetes_sd_configs:
   - role: pod
-  convert_classic_histograms_to_nhcb: true
+  series_limit: 9
   scrape_offset: 5s
   jobname: x
   honour_labels: true
@@ -97,7 +97,7 @@ scrape_configs:
   - {files: [a.yml], file: x}
 `, `
 f.yml:4: key "kubernetes_sd_configs" of job "node" is not supported yet
-f.yml:6: key "convert_classic_histograms_to_nhcb" of job "node" is not supported yet
+f.yml:6: key "series_limit" of job "node" is not supported yet
 f.yml:7: key "scrape_offset" of job "node" is not supported yet
 f.yml:8: unknown key "jobname" of job "node", did you mean "job_name"?
 f.yml:9: unknown key "honour_labels" of job "node", did you mean "honor_labels"?

@@ -37,6 +37,12 @@ type Formats struct {
 	// NativeHistograms takes native histograms where a target has them, and ClassicHistograms the classic ones beside them.
 	NativeHistograms  bool
 	ClassicHistograms bool
+	// ConvertClassic makes native histograms with custom buckets of classic ones.
+	ConvertClassic bool
+	// BucketLimit is how many buckets a native histogram may have: its resolution is reduced as far as that takes. 0: any number.
+	BucketLimit int
+	// MinBucketFactor is the least factor by which a native histogram's buckets may grow. 0: any.
+	MinBucketFactor float64
 	// LegacyNames refuses names of metrics and labels which are not those of before UTF-8 was allowed.
 	LegacyNames bool
 	// Escaping says how targets are asked to write names that are not.
@@ -46,14 +52,17 @@ type Formats struct {
 // equal reports whether both mean the same.
 func (f Formats) equal(o Formats) bool {
 	return slices.Equal(f.Protocols, o.Protocols) && f.Fallback == o.Fallback && f.NativeHistograms == o.NativeHistograms &&
-		f.ClassicHistograms == o.ClassicHistograms && f.LegacyNames == o.LegacyNames && f.Escaping == o.Escaping
+		f.ClassicHistograms == o.ClassicHistograms && f.ConvertClassic == o.ConvertClassic && f.BucketLimit == o.BucketLimit &&
+		f.MinBucketFactor == o.MinBucketFactor && f.LegacyNames == o.LegacyNames && f.Escaping == o.Escaping
 }
 
 // formats is what one section says of formats: nil and empty where it says nothing.
 type formats struct {
 	protocols                     []Protocol
 	fallback                      Protocol
-	native, classic               *bool
+	native, classic, convert      *bool
+	bucketLimit                   int
+	minBucketFactor               float64
 	validation, escaping          string
 	validationValue, escapingFrom value
 }
@@ -61,10 +70,11 @@ type formats struct {
 // keys are the keys of formats which global and a job share.
 func (f *formats) keys(d *decoder) keys {
 	return keys{
-		"scrape_protocols":                 func(v value) { f.protocols = d.protocols(v) },
-		"scrape_native_histograms":         func(v value) { f.native = d.optionalBool(v) },
-		"always_scrape_classic_histograms": func(v value) { f.classic = d.optionalBool(v) },
-		"metric_name_validation_scheme":    func(v value) { f.validation, f.validationValue = d.oneOf(v, "utf8", "legacy"), v },
+		"scrape_protocols":                   func(v value) { f.protocols = d.protocols(v) },
+		"scrape_native_histograms":           func(v value) { f.native = d.optionalBool(v) },
+		"always_scrape_classic_histograms":   func(v value) { f.classic = d.optionalBool(v) },
+		"convert_classic_histograms_to_nhcb": func(v value) { f.convert = d.optionalBool(v) },
+		"metric_name_validation_scheme":      func(v value) { f.validation, f.validationValue = d.oneOf(v, "utf8", "legacy"), v },
 		"metric_name_escaping_scheme": func(v value) {
 			f.escaping, f.escapingFrom = d.oneOf(v, "allow-utf-8", "underscores", "dots", "values"), v
 		},
@@ -73,15 +83,17 @@ func (f *formats) keys(d *decoder) keys {
 
 // formats is what holds for a job, own being what it says and global what the global section does.
 func (d *decoder) formats(own, global *formats) Formats {
-	f := Formats{Protocols: own.protocols, Fallback: own.fallback}
+	f := Formats{Protocols: own.protocols, Fallback: own.fallback, BucketLimit: own.bucketLimit, MinBucketFactor: own.minBucketFactor}
 	if f.Protocols == nil {
 		f.Protocols = global.protocols
 	}
 	f.NativeHistograms = isTrue(own.native, global.native)
 	f.ClassicHistograms = isTrue(own.classic, global.classic)
-	if f.Protocols == nil && (d.dialect == Prometheus || f.NativeHistograms) {
+	f.ConvertClassic = isTrue(own.convert, global.convert)
+	protobuf := f.NativeHistograms || d.protobufFirst
+	if f.Protocols == nil && (d.dialect == Prometheus || protobuf) {
 		f.Protocols = protocols()
-		if !f.NativeHistograms {
+		if !protobuf {
 			f.Protocols = f.Protocols[1:]
 		}
 	}

@@ -33,6 +33,11 @@ func TestFormats(t *testing.T) {
 	both := native
 	both.ClassicHistograms = true
 	f(Prometheus, "always_scrape_classic_histograms: true, scrape_native_histograms: true", "", both)
+	converted := both
+	converted.ConvertClassic, converted.BucketLimit, converted.MinBucketFactor = true, 160, 1.1
+	f(Prometheus, "always_scrape_classic_histograms: true, scrape_native_histograms: true, convert_classic_histograms_to_nhcb: false",
+		"convert_classic_histograms_to_nhcb: true, native_histogram_bucket_limit: 160, native_histogram_min_bucket_factor: 1.1", converted)
+	f(Prometheus, "convert_classic_histograms_to_nhcb: true", "convert_classic_histograms_to_nhcb: false", plain)
 	fallback := plain
 	fallback.Fallback = OpenMetricsText1
 	f(Prometheus, "", "fallback_scrape_protocol: OpenMetricsText1.0.0", fallback)
@@ -64,5 +69,43 @@ func TestBadFormats(t *testing.T) {
 	f("metric_name_validation_scheme: legacy, metric_name_escaping_scheme: allow-utf-8", "scheme: http", "cannot be asked for")
 	f("", "metric_name_validation_scheme: legacy\n  metric_name_escaping_scheme: allow-utf-8", "cannot be asked for")
 	f("metric_name_escaping_scheme: allow-utf-8", "metric_name_validation_scheme: legacy\n  metric_name_escaping_scheme: allow-utf-8", "cannot be asked for")
-	f("", "convert_classic_histograms_to_nhcb: true", "not supported yet")
+	f("", "convert_classic_histograms_to_nhcb: 1", "want true or false")
+	f("", "native_histogram_bucket_limit: -1", "want a whole number")
+	f("", "native_histogram_min_bucket_factor: x", "want a number")
+	f("native_histogram_bucket_limit: 1", "scheme: http", "unknown key")
+}
+
+// TestProtobufFirst pins what start timestamps ask for: protocol buffers have them for each sample.
+func TestProtobufFirst(t *testing.T) {
+	for text, want := range map[string]Protocol{
+		"scrape_configs: [{job_name: a}]":                                          PrometheusProto,
+		"scrape_configs: [{job_name: a, scrape_protocols: [PrometheusText0.0.4]}]": PrometheusText0,
+	} {
+		c, err := Parse([]byte(text), Options{Dialect: Prometheus, ProtobufFirst: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := c.Jobs[0].Formats.Protocols[0]; got != want || c.Jobs[0].Formats.NativeHistograms {
+			t.Errorf("%s asks for %s first, want %s", text, got, want)
+		}
+	}
+}
+
+// TestLimits pins that each limit is the job's own, or else the global one.
+func TestLimits(t *testing.T) {
+	const global = "global: {label_limit: 1, label_name_length_limit: 2, label_value_length_limit: 3, target_limit: 4, keep_dropped_targets: 5}\n"
+	f := func(job string, want ...int) {
+		t.Helper()
+		c, err := Parse([]byte(global+"scrape_configs: [{job_name: a, "+job+"}]"), Options{Dialect: Prometheus})
+		if err != nil {
+			t.Fatal(err)
+		}
+		j := c.Jobs[0]
+		if diff := cmp.Diff(want, []int{j.LabelLimit, j.LabelNameLimit, j.LabelValueLimit, j.TargetLimit, j.KeepDroppedTargets}); diff != "" {
+			t.Errorf("%s: -want +got:\n%s", job, diff)
+		}
+	}
+	f("scheme: http", 1, 2, 3, 4, 5)
+	f("label_limit: 11, label_name_length_limit: 12, label_value_length_limit: 13, target_limit: 14, keep_dropped_targets: 15", 11, 12, 13, 14, 15)
+	f("target_limit: 0", 1, 2, 3, 4, 5)
 }

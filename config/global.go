@@ -17,15 +17,19 @@ const (
 func (d *decoder) global(g *Global, v value) {
 	var timeout value
 	known := keys{
-		"scrape_interval":     func(v value) { g.ScrapeInterval = d.duration(v) },
-		"scrape_timeout":      func(v value) { g.ScrapeTimeout, timeout = d.duration(v), v },
-		"external_labels":     func(v value) { g.ExternalLabels = d.labels(v, d.expandExternal) },
-		"sample_limit":        func(v value) { g.SampleLimit = d.limit(v) },
-		"label_limit":         func(v value) { g.LabelLimit = d.limit(v) },
-		"body_size_limit":     func(v value) { g.MaxScrapeBytes = d.bytes(v, base2) },
-		"query_log_file":      func(v value) { d.warnf(v, "an agent runs no queries, this has no effect") },
-		"rule_query_offset":   func(v value) { d.duration(v) }, // an agent evaluates no rules
-		"evaluation_interval": func(v value) { d.duration(v) },
+		"scrape_interval":          func(v value) { g.ScrapeInterval = d.duration(v) },
+		"scrape_timeout":           func(v value) { g.ScrapeTimeout, timeout = d.duration(v), v },
+		"external_labels":          func(v value) { g.ExternalLabels = d.labels(v, d.expandExternal) },
+		"sample_limit":             func(v value) { g.SampleLimit = d.limit(v) },
+		"label_limit":              func(v value) { g.LabelLimit = d.limit(v) },
+		"label_name_length_limit":  func(v value) { g.LabelNameLimit = d.limit(v) },
+		"label_value_length_limit": func(v value) { g.LabelValueLimit = d.limit(v) },
+		"target_limit":             func(v value) { g.TargetLimit = d.limit(v) },
+		"keep_dropped_targets":     func(v value) { g.KeepDroppedTargets = d.limit(v) },
+		"body_size_limit":          func(v value) { g.MaxScrapeBytes = d.bytes(v, base2) },
+		"query_log_file":           func(v value) { d.warnf(v, "an agent runs no queries, this has no effect") },
+		"rule_query_offset":        func(v value) { d.duration(v) }, // an agent evaluates no rules
+		"evaluation_interval":      func(v value) { d.duration(v) },
 	}
 	maps.Copy(known, d.globalFormats.keys(d))
 	d.mapping(v, "global", known, peerGlobal)

@@ -56,27 +56,33 @@ func (d *decoder) job(v value, g *Global) *Job {
 	var timeout, size, compression, noCompression, static, rules value
 	var own formats
 	known := keys{
-		"job_name":                   func(value) {},
-		"scrape_interval":            func(v value) { j.ScrapeInterval = d.duration(v) },
-		"scrape_timeout":             func(v value) { j.ScrapeTimeout, timeout = d.duration(v), v },
-		"metrics_path":               func(v value) { j.MetricsPath = d.orDefault(v, "/metrics") },
-		"scheme":                     func(v value) { j.Scheme = d.scheme(v) },
-		"params":                     func(v value) { j.Params = d.params(v) },
-		"honor_labels":               func(v value) { j.HonorLabels = d.boolean(v) },
-		"honor_timestamps":           func(v value) { j.HonorTimestamps = d.boolean(v) },
-		"track_timestamps_staleness": func(v value) { j.TrackTimestampsStaleness = d.boolean(v) },
-		"enable_compression":         func(v value) { compression = v },
-		"disable_compression":        func(v value) { noCompression = v },
-		"fallback_scrape_protocol":   func(v value) { own.fallback = d.fallbackProtocol(v) },
-		"sample_limit":               func(v value) { j.SampleLimit = d.limit(v) },
-		"label_limit":                func(v value) { j.LabelLimit = d.limit(v) },
-		"body_size_limit":            func(v value) { j.MaxScrapeBytes = d.bytes(v, base2); d.onlyOne(&size, v) },
-		"max_scrape_size":            func(v value) { j.MaxScrapeBytes = d.bytes(v, base10); d.onlyOne(&size, v) },
-		"stream_parse":               func(v value) { d.boolean(v) }, // every scrape streams
-		"static_configs":             func(v value) { j.Static, static = d.staticConfigs(v), v },
-		"file_sd_configs":            func(v value) { j.FileSD = d.fileSDConfigs(v) },
-		"relabel_configs":            func(v value) { j.Relabel, rules = d.relabelConfigs(v), v },
-		"metric_relabel_configs":     func(v value) { j.MetricRelabel = d.relabelConfigs(v) },
+		"job_name":                           func(value) {},
+		"scrape_interval":                    func(v value) { j.ScrapeInterval = d.duration(v) },
+		"scrape_timeout":                     func(v value) { j.ScrapeTimeout, timeout = d.duration(v), v },
+		"metrics_path":                       func(v value) { j.MetricsPath = d.orDefault(v, "/metrics") },
+		"scheme":                             func(v value) { j.Scheme = d.scheme(v) },
+		"params":                             func(v value) { j.Params = d.params(v) },
+		"honor_labels":                       func(v value) { j.HonorLabels = d.boolean(v) },
+		"honor_timestamps":                   func(v value) { j.HonorTimestamps = d.boolean(v) },
+		"track_timestamps_staleness":         func(v value) { j.TrackTimestampsStaleness = d.boolean(v) },
+		"enable_compression":                 func(v value) { compression = v },
+		"disable_compression":                func(v value) { noCompression = v },
+		"fallback_scrape_protocol":           func(v value) { own.fallback = d.fallbackProtocol(v) },
+		"sample_limit":                       func(v value) { j.SampleLimit = d.limit(v) },
+		"label_limit":                        func(v value) { j.LabelLimit = d.limit(v) },
+		"label_name_length_limit":            func(v value) { j.LabelNameLimit = d.limit(v) },
+		"label_value_length_limit":           func(v value) { j.LabelValueLimit = d.limit(v) },
+		"target_limit":                       func(v value) { j.TargetLimit = d.limit(v) },
+		"keep_dropped_targets":               func(v value) { j.KeepDroppedTargets = d.limit(v) },
+		"native_histogram_bucket_limit":      func(v value) { own.bucketLimit = d.limit(v) },
+		"native_histogram_min_bucket_factor": func(v value) { own.minBucketFactor = d.float(v) },
+		"body_size_limit":                    func(v value) { j.MaxScrapeBytes = d.bytes(v, base2); d.onlyOne(&size, v) },
+		"max_scrape_size":                    func(v value) { j.MaxScrapeBytes = d.bytes(v, base10); d.onlyOne(&size, v) },
+		"stream_parse":                       func(v value) { d.boolean(v) }, // every scrape streams
+		"static_configs":                     func(v value) { j.Static, static = d.staticConfigs(v), v },
+		"file_sd_configs":                    func(v value) { j.FileSD = d.fileSDConfigs(v) },
+		"relabel_configs":                    func(v value) { j.Relabel, rules = d.relabelConfigs(v), v },
+		"metric_relabel_configs":             func(v value) { j.MetricRelabel = d.relabelConfigs(v) },
 	}
 	client := d.httpClient(&j.HTTP)
 	maps.Copy(known, client.keys())
@@ -99,6 +105,10 @@ func (d *decoder) job(v value, g *Global) *Job {
 	}
 	j.SampleLimit = foldLimit(j.SampleLimit, g.SampleLimit)
 	j.LabelLimit = foldLimit(j.LabelLimit, g.LabelLimit)
+	j.LabelNameLimit = foldLimit(j.LabelNameLimit, g.LabelNameLimit)
+	j.LabelValueLimit = foldLimit(j.LabelValueLimit, g.LabelValueLimit)
+	j.TargetLimit = foldLimit(j.TargetLimit, g.TargetLimit)
+	j.KeepDroppedTargets = foldLimit(j.KeepDroppedTargets, g.KeepDroppedTargets)
 	j.MaxScrapeBytes = foldLimit(j.MaxScrapeBytes, g.MaxScrapeBytes)
 	if d.dialect == Prometheus && (rules.node == nil || isEmpty(rules.node)) {
 		d.checkTargets(static)

@@ -24,27 +24,15 @@ var peerGlobal = peerKeys{
 	"relabel_configs":        nil,
 	"metric_relabel_configs": nil,
 
-	"scrape_failure_log_file":            {`""`},
-	"convert_classic_histograms_to_nhcb": {"false"},
-	"extra_scrape_metrics":               {"false"},
-	"target_limit":                       {"0"},
-	"label_name_length_limit":            {"0"},
-	"label_value_length_limit":           {"0"},
-	"keep_dropped_targets":               {"0"},
+	"scrape_failure_log_file": {`""`},
+	"extra_scrape_metrics":    {"false"},
 }
 
 var peerJob = peerKeys{
 	// Prometheus
-	"scrape_classic_histograms":          {"false"},
-	"convert_classic_histograms_to_nhcb": {"false"},
-	"extra_scrape_metrics":               {"false"},
-	"scrape_failure_log_file":            {`""`},
-	"target_limit":                       {"0"},
-	"label_name_length_limit":            {"0"},
-	"label_value_length_limit":           {"0"},
-	"keep_dropped_targets":               {"0"},
-	"native_histogram_bucket_limit":      {"0"},
-	"native_histogram_min_bucket_factor": {"0"},
+	"scrape_classic_histograms": {"false"},
+	"extra_scrape_metrics":      {"false"},
+	"scrape_failure_log_file":   {`""`},
 	// vmagent
 	"series_limit":            {"0"},
 	"scrape_align_interval":   nil,

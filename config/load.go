@@ -19,6 +19,8 @@ const maxFileBytes = 64 << 20
 // Options says how a configuration is to be read. The zero value reads vmagent's dialect without an environment.
 type Options struct {
 	Dialect Dialect
+	// ProtobufFirst asks for protocol buffers first where scrape_protocols does not say what to ask for.
+	ProtobufFirst bool
 	// Getenv answers for %{NAME}, and in Prometheus' dialect for $NAME and ${NAME} in external labels. Nil: there is no
 	// environment, and %{NAME} stays as it is.
 	Getenv func(name string) (value string, ok bool)
@@ -69,7 +71,7 @@ func Parse(text []byte, o Options) (*Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", o.Name, err)
 	}
-	d := &decoder{name: o.Name, lines: lines, dialect: o.Dialect, getenv: o.Getenv, baseDir: o.BaseDir}
+	d := &decoder{name: o.Name, lines: lines, dialect: o.Dialect, protobufFirst: o.ProtobufFirst, getenv: o.Getenv, baseDir: o.BaseDir}
 	c := &Config{Dialect: o.Dialect}
 	if root := d.parse(expanded); len(d.problems) == 0 {
 		d.config(c, root)

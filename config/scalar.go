@@ -84,6 +84,20 @@ func (d *decoder) integer(v value, least int) int {
 	return 0
 }
 
+// float decodes a number.
+func (d *decoder) float(v value) float64 {
+	s, ok := d.scalar(v, "a number")
+	if !ok {
+		return 0
+	}
+	f, err := strconv.ParseFloat(s, 64)
+	if tag := v.node.ShortTag(); err != nil || math.IsNaN(f) || math.IsInf(f, 0) || tag != "!!int" && tag != "!!float" {
+		d.errorf(v, "want a number, got %q", cut(s))
+		return 0
+	}
+	return f
+}
+
 // limit decodes a number of samples or labels: 0 is none. In vmagent's dialect so is anything below.
 func (d *decoder) limit(v value) int {
 	if d.dialect == VMAgent {

@@ -42,17 +42,23 @@ type familyReading struct {
 	former  map[labelcompress.Ref]struct{} // of.refs, once they differ
 
 	pending bool // there is a current family, of which samples have not come
-	name    []byte
-	typ     streamparse.Type
-	unit    []byte
-	help    []byte
-	value   []byte // what the dictionary holds
-	row     []byte // scratch of AppendMetadata
+	// lateUnits says that a unit may follow the samples. assumed: the family which was flushed last had one in the last body,
+	// and it has not come yet.
+	lateUnits bool
+	assumed   bool
+	name      []byte
+	typ       streamparse.Type
+	unit      []byte
+	help      []byte
+	value     []byte // what the dictionary holds
+	row       []byte // scratch of AppendMetadata
 }
 
 // begin starts a scrape at the given time.
 func (f *familyReading) begin(of *families, dict *labelcompress.Dict, nowMillis int64) {
 	f.of, f.dict = of, dict
+	f.lateUnits, f.assumed = false, false
+	f.name = f.name[:0]
 	f.due = nowMillis-of.sentMillis >= metadataEvery.Milliseconds()
 	f.pending, f.next, f.differs = false, 0, false
 	f.other, f.former = nil, nil
@@ -70,6 +76,9 @@ func (f *familyReading) end() {
 // line takes a line of metadata, whose parts are views of the parser's.
 func (f *familyReading) line(kind streamparse.Kind, p *streamparse.Parser, b *batch.Batch) {
 	name := p.Family()
+	if f.lateUnits && f.lateUnit(kind, p, b) {
+		return
+	}
 	if f.pending && string(f.name) != string(name) {
 		f.flush(b)
 	}
@@ -106,7 +115,7 @@ func (f *familyReading) flush(b *batch.Batch) {
 	f.value = append(binary.AppendUvarint(f.value, uint64(len(f.unit))), f.unit...)
 	f.value = append(f.value, f.help...)
 	send := f.due
-	if !f.differs && f.next < len(f.of.refs) && f.is(f.of.refs[f.next]) {
+	if !f.differs && f.next < len(f.of.refs) && (f.is(f.of.refs[f.next]) || f.lateUnits && f.assume(f.of.refs[f.next])) {
 		f.next++
 	} else {
 		f.differ()
@@ -148,6 +157,65 @@ func (f *familyReading) differ() {
 
 // changed reports whether commit will change what list returns.
 func (f *familyReading) changed() bool { return f.differs || f.next < len(f.of.refs) }
+
+// lateUnit takes a unit which follows its family's samples, and reports whether the line was one.
+func (f *familyReading) lateUnit(kind streamparse.Kind, p *streamparse.Parser, b *batch.Batch) bool {
+	isLate := kind == streamparse.KindUnit && !f.pending && string(f.name) == string(p.Family())
+	switch {
+	case isLate && string(f.unit) == string(p.Unit()):
+		f.assumed = false
+	case isLate:
+		f.unit = append(f.unit[:0], p.Unit()...)
+		f.again(b)
+	default:
+		if f.assumed { // it does not come
+			f.finish(b)
+		}
+	}
+	return isLate
+}
+
+// finish ends the body.
+func (f *familyReading) finish(b *batch.Batch) {
+	switch {
+	case f.pending:
+		f.flush(b)
+	case f.assumed:
+		f.unit = f.unit[:0]
+		f.again(b)
+	}
+}
+
+// assume reports whether ref is the current family but for a unit, and takes that.
+func (f *familyReading) assume(ref labelcompress.Ref) bool {
+	name, value := f.dict.Label(ref)
+	if len(f.unit) > 0 || string(name) != string(f.name) || value[0] != f.value[0] {
+		return false
+	}
+	n, k := binary.Uvarint(value[1:])
+	unit, help := value[1+k:][:n], value[1+k+int(n):]
+	if string(help) != string(f.help) {
+		return false
+	}
+	f.unit = append(f.unit, unit...)
+	f.assumed = true
+	return true
+}
+
+// again flushes the family which was flushed last with another unit.
+func (f *familyReading) again(b *batch.Batch) {
+	f.assumed = false
+	if !f.differs {
+		f.next--
+		f.differ()
+	} else if n := len(f.other) - 1; n >= 0 && f.is(f.other[n]) { // it is not, if there was no room for it
+		f.dict.Release(f.other[n])
+		f.other = f.other[:n]
+	}
+	f.lateUnits = false // there is no more to assume of this body
+	f.flush(b)
+	f.lateUnits = true
+}
 
 // commit ends a good scrape, whose batch has been sent.
 func (f *familyReading) commit(nowMillis int64) {

@@ -45,8 +45,8 @@ func acceptOf(f config.Formats) string {
 
 // bodyOf returns how an answer's body is to be read. It refuses answers whose format is not known, unless the job has a
 // fallback, or asks as vmagent does: then all but protocol buffers is text.
-func bodyOf(resp *http.Response, f config.Formats) (streamparse.Body, error) {
-	body := streamparse.Body{NativeHistograms: f.NativeHistograms, ClassicHistograms: f.ClassicHistograms}
+func bodyOf(resp *http.Response, f config.Formats, h histograms) (streamparse.Body, error) {
+	body := streamparse.Body{NativeHistograms: h.native, ClassicHistograms: h.classic, ConvertClassic: h.convert}
 	header := resp.Header.Get("Content-Type")
 	format, ok := streamparse.FormatOf(header)
 	switch {

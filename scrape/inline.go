@@ -82,6 +82,9 @@ func (r *reading) unfit(err error) {
 		r.exceed()
 		return
 	}
+	if !r.limitHistogram() {
+		return
+	}
 	ts, timed := r.p.Timestamp()
 	if timed = timed && r.honorTime; !timed {
 		ts = r.b.TimestampMillis
@@ -106,6 +109,7 @@ func (r *reading) unfit(err error) {
 	if r.special && r.extra.isHistogram {
 		kind, x.Payload = batch.KindHistogram, r.extra.histogram(r.p)
 	}
+	x.StartMillis = r.start()
 	if timed {
 		r.b.AppendExtraTimed(kind, 0, r.p.Value(), ts, x)
 	} else {
@@ -136,6 +140,9 @@ func (r *reading) countUnfit() {
 func (r *reading) refused() error {
 	if r.inline.over {
 		return &MemoryError{Missing: r.inline.series, Series: r.afterRelabeling(), Err: r.inline.err}
+	}
+	if r.tooLarge != nil && r.afterRelabeling() <= r.sampleLimit {
+		return r.tooLarge
 	}
 	return &LimitError{What: "sample_limit", Limit: int64(r.sampleLimit), Got: int64(r.afterRelabeling())}
 }

@@ -23,17 +23,6 @@ const (
 	maxBoundBytes = 32
 )
 
-// LimitError says that a body went beyond a limit of its job or of the agent.
-type LimitError struct {
-	What  string // the setting
-	Limit int64
-	Got   int64 // how much there was, as far as it was counted
-}
-
-func (e *LimitError) Error() string {
-	return fmt.Sprintf("%s exceeded: %d, the limit is %d", e.What, e.Got, e.Limit)
-}
-
 var errNoName = errors.New("missing metric name (__name__ label) after relabeling")
 
 // learner turns a sample's labels as they are written into the final label set: the target's labels merged, relabeled,
@@ -48,7 +37,7 @@ type learner struct {
 	skipBad   bool
 	// legacyNames refuses names which only UTF-8 allows.
 	legacyNames bool
-	limit       int // label_limit
+	limits      labelLimits
 	typ         streamparse.Type
 
 	views []streamparse.Label
@@ -58,8 +47,8 @@ type learner struct {
 	refs  []labelcompress.Ref
 	// bounds are le and quantile values as they are written, and as they are normalised.
 	bounds map[string]string
-	// beforeExternal is the number of labels before the external ones were added: what Prometheus' label_limit counts.
-	beforeExternal int
+	// refused is what the limits say of the labels before the external ones were added, as Prometheus counts them.
+	refused error
 }
 
 // labels prepares the final labels of the parser's current sample. kept is false when relabeling drops it.
@@ -93,7 +82,9 @@ func (l *learner) labels(p *streamparse.Parser) (kept bool, err error) {
 	if len(l.ls.L) == 0 {
 		return false, nil
 	}
-	l.beforeExternal = len(l.ls.L)
+	if !l.vm {
+		l.refused = l.limits.check(l.ls.L)
+	}
 	l.merge(l.external, !l.vm || l.honor)
 	return true, l.check()
 }
@@ -283,14 +274,10 @@ func (l *learner) check() error {
 }
 
 func (l *learner) checkLimits() error {
-	n := l.beforeExternal
 	if l.vm {
-		n = len(l.ls.L)
+		return l.limits.check(l.ls.L)
 	}
-	if l.limit > 0 && n > l.limit {
-		return &LimitError{What: "label_limit", Limit: int64(l.limit), Got: int64(n)}
-	}
-	return nil
+	return l.refused
 }
 
 // intern stores the prepared labels in sets.

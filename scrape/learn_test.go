@@ -53,7 +53,7 @@ func TestLabelMerge(t *testing.T) {
 		honor            bool
 		target, external string
 		rules            []relabel.Config
-		limit            int
+		limits           labelLimits
 	}
 	both := []config.Dialect{config.VMAgent, config.Prometheus}
 	vm, prom := both[:1], both[1:]
@@ -62,7 +62,7 @@ func TestLabelMerge(t *testing.T) {
 		for _, d := range dialects {
 			l := &learner{
 				target: labelsOf(strings.Fields(s.target)...), external: labelsOf(strings.Fields(s.external)...),
-				honor: s.honor, limit: s.limit, vm: d == config.VMAgent, rules: rulesOf(t, s.rules...),
+				honor: s.honor, limits: s.limits, vm: d == config.VMAgent, rules: rulesOf(t, s.rules...),
 			}
 			if got := final(t, l, body+"\n"); got != want {
 				t.Errorf("%s, %s: the labels of %s are\n%s, want\n%s", name, d, body, got, want)
@@ -106,12 +106,22 @@ func TestLabelMerge(t *testing.T) {
 	f("the metric's name twice", both, settings{}, `m{__name__="n"} 1`, `error: label name "__name__" is not unique in one sample`)
 	f("a quoted name", both, settings{}, `{"a.b","c.d"="e"} 1`, "__name__=a.b c.d=e")
 
-	f("label_limit is met", both, settings{target: "job=j", limit: 3}, `m{a="1"} 1`, "__name__=m a=1 job=j")
-	f("label_limit is exceeded", both, settings{target: "job=j", limit: 2}, `m{a="1"} 1`, "error: label_limit exceeded: 3, the limit is 2")
-	f("label_limit is for what relabeling leaves", both, settings{target: "job=j", limit: 2, rules: []relabel.Config{{Action: "labeldrop", Regex: new("a")}}},
+	f("label_limit is met", both, settings{target: "job=j", limits: labelLimits{count: 3}}, `m{a="1"} 1`, "__name__=m a=1 job=j")
+	f("label_limit is exceeded", both, settings{target: "job=j", limits: labelLimits{count: 2}}, `m{a="1"} 1`, "error: label_limit exceeded: 3, the limit is 2")
+	names, values := labelLimits{name: 8}, labelLimits{value: 3}
+	f("label_name_length_limit is met", both, settings{target: "job=j", limits: names}, `m{a="1"} 1`, "__name__=m a=1 job=j")
+	f("label_name_length_limit is exceeded", both, settings{target: "job=j", limits: names}, `m{a_name_of_9="1"} 1`,
+		`error: label a_name_of_9="1": label_name_length_limit exceeded: 11, the limit is 8`)
+	f("label_value_length_limit is met", both, settings{target: "job=j", limits: values}, `m{a="123"} 1`, "__name__=m a=123 job=j")
+	f("label_value_length_limit is exceeded", both, settings{target: "job=j", limits: values}, `m{a="é12"} 1`,
+		`error: label a="é12": label_value_length_limit exceeded: 4, the limit is 3`)
+	f("the length of external labels counts", vm, settings{external: "x=long", limits: values}, `m 1`,
+		`error: label x="long": label_value_length_limit exceeded: 4, the limit is 3`)
+	f("the length of external labels does not count", prom, settings{external: "x=long", limits: values}, `m 1`, "__name__=m x=long")
+	f("label_limit is for what relabeling leaves", both, settings{target: "job=j", limits: labelLimits{count: 2}, rules: []relabel.Config{{Action: "labeldrop", Regex: new("a")}}},
 		`m{a="1"} 1`, "__name__=m job=j")
-	f("label_limit counts no external label", prom, settings{external: "dc=x", limit: 1}, `m 1`, "__name__=m dc=x")
-	f("label_limit counts external labels", vm, settings{external: "dc=x", limit: 1}, `m 1`, "error: label_limit exceeded: 2, the limit is 1")
+	f("label_limit counts no external label", prom, settings{external: "dc=x", limits: labelLimits{count: 1}}, `m 1`, "__name__=m dc=x")
+	f("label_limit counts external labels", vm, settings{external: "dc=x", limits: labelLimits{count: 1}}, `m 1`, "error: label_limit exceeded: 2, the limit is 1")
 
 	f("an automatic name", prom, settings{target: "job=j"}, `up 1`, "__name__=up job=j")
 	for _, name := range []string{"up", "scrape_duration_seconds", "scrape_timeout_seconds", "scrape_series_limit", "scrape_samples_limit"} {

@@ -193,7 +193,7 @@ func (m *Manager) newState(c *config.Job) (*jobState, error) {
 			return old, nil
 		}
 		st.sampleRules, st.external = old.sampleRules, old.external
-		if !diff.SameSampleRules {
+		if !diff.SameSampleRules || !sameChecks(old.cfg, c) {
 			st.sampleRules++
 		}
 		if !slices.Equal(old.cfg.ExternalLabels, c.ExternalLabels) {
@@ -273,13 +273,14 @@ func (m *Manager) sync(j *job, st *jobState) {
 			come = append(come, t)
 			continue
 		}
-		t.spec.origin = s.origin
+		t.spec.origin, t.spec.histograms = s.origin, s.histograms
 		t.state, t.timeout = st, s.timeout
 		if t.interval != s.interval {
 			t.interval = s.interval
 			m.planLocked(t, now)
 		}
 	}
+	j.limitTargets()
 	m.mu.Unlock()
 	longest := st.cfg.ScrapeTimeout
 	for _, s := range specs {
@@ -313,10 +314,14 @@ func (m *Manager) sync(j *job, st *jobState) {
 // specs turns a job's groups into targets by key. Of those which are the same, the first counts.
 func (m *Manager) specs(j *job, st *jobState) (specs map[specKey]*spec, dropped []DroppedStatus, nDropped int) {
 	specs = make(map[specKey]*spec)
+	shown := maxDroppedShown
+	if n := st.cfg.KeepDroppedTargets; n > 0 {
+		shown = min(shown, n)
+	}
 	drop := func(s *spec, reason string) {
 		nDropped++
-		if len(dropped) < maxDroppedShown {
-			dropped = append(dropped, DroppedStatus{Job: st.cfg.Name, Discovered: s.origin.discovered(st.cfg), Reason: reason})
+		if len(dropped) < shown {
+			dropped = append(dropped, DroppedStatus{Job: st.cfg.Name, Discovered: s.origin.discovered(st.cfg, m.opts.Dialect), Reason: reason})
 		}
 	}
 	for _, g := range j.groups {
@@ -447,7 +452,7 @@ func (m *Manager) Snapshot() Snapshot {
 	up := make(map[string]int)
 	for _, h := range targets {
 		st := h.t.status()
-		st.Job, st.Discovered, st.Interval, st.Timeout = h.job.Name, h.origin.discovered(h.job), h.interval, h.timeout
+		st.Job, st.Discovered, st.Interval, st.Timeout = h.job.Name, h.origin.discovered(h.job, m.opts.Dialect), h.interval, h.timeout
 		st.Held = h.hold
 		if st.Health == HealthUp {
 			up[h.job.Name]++

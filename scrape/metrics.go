@@ -19,6 +19,7 @@ type Metrics struct {
 	samplesInline  prometheus.Counter
 	memoryLimited  prometheus.Counter
 	memorySkipped  *prometheus.CounterVec
+	unconverted    prometheus.Counter
 	markers        prometheus.Counter
 	duration       prometheus.Histogram
 	bodyBytes      prometheus.Counter
@@ -68,6 +69,8 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Name: "scraper_scrape_memory_skipped_total",
 			Help: "Scrapes which were skipped because memory is short, by reason. Raise -memory.limit or the container's limit, or scrape less.",
 		}, []string{"reason"}),
+		unconverted: counter("histograms_unconverted_total",
+			"Classic histograms which convert_classic_histograms_to_nhcb left out, since their counts are not cumulative or are negative. The target's client library is to be repaired."),
 		markers: counter("stale_markers_total", "Staleness markers, which are sent beside the samples."),
 		duration: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    "scraper_scrape_duration_seconds",
@@ -94,7 +97,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	}
 	if reg != nil {
 		reg.MustRegister(m.scrapes, m.skipped, m.late, m.panics, m.badLines, m.samplesRead, m.samplesCommit,
-			m.samplesDropped, m.samplesInline, m.memoryLimited, m.memorySkipped, m.markers, m.duration, m.bodyBytes, m.targets, m.dropped, m.syncFailed)
+			m.samplesDropped, m.samplesInline, m.memoryLimited, m.memorySkipped, m.unconverted, m.markers, m.duration, m.bodyBytes, m.targets, m.dropped, m.syncFailed)
 	}
 	return m
 }
@@ -106,6 +109,7 @@ func (m *Metrics) count(c *counts) {
 	m.samplesInline.Add(float64(c.Inline))
 	m.markers.Add(float64(c.Markers))
 	m.badLines.Add(float64(c.Bad))
+	m.unconverted.Add(float64(c.Unconverted))
 	rest := c.Scraped - c.Committed
 	for _, d := range []struct {
 		reason string

@@ -28,6 +28,9 @@ type Options struct {
 	UserAgent string
 	// Metadata says that TYPE, HELP and UNIT are kept and sent, too.
 	Metadata bool
+	// StartTimestamps takes the _created lines of OpenMetrics for start timestamps, in place of samples. Those of protocol
+	// buffers, which are no samples, are taken in any case.
+	StartTimestamps bool
 	// MaxScrapeBytes is the limit of a decompressed body for jobs without one of their own, 1 GiB by default.
 	MaxScrapeBytes int64
 	// MaxLineBytes is the longest line of a body, 1 MiB by default.

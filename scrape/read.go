@@ -24,6 +24,7 @@ type counts struct {
 	OutOfBounds int // with a timestamp too far in the future
 	Bad         int // lines which are not in the format, in vmagent's dialect; not among Scraped
 	Failed      int // read before their scrape failed
+	Unconverted int // classic histograms which could not be converted; not among Scraped
 	Inline      int // of those committed, samples of series that the label dictionary has no room for
 	Added       int // series which the last good body did not have
 	Markers     int // staleness markers
@@ -43,14 +44,17 @@ type reading struct {
 
 	honorTime   bool
 	sampleLimit int // math.MaxInt for none
+	limits      histogramLimits
+	withStart   bool // start timestamps are wanted
 	now         time.Time
 
 	counts
 	// missed is the length of the next line's text if the table is known not to have it, else 0; missedHash is its hash.
 	missed     int
 	missedHash uint64
-	over       bool // beyond a limit: the rest is only counted
-	frozen     bool // memory is short: nothing new is learnt
+	over       bool  // beyond a limit: the rest is only counted
+	frozen     bool  // memory is short: nothing new is learnt
+	tooLarge   error // why the first histogram which cannot be reduced to its limit is refused
 	inline     inline
 	// special says that the current entry is more than a float sample: a histogram, or a sample with exemplars.
 	special bool
@@ -63,7 +67,7 @@ const specialFlags = entryDropped | entryAlias | entryTimed | entryOwnTime | ent
 // body reads the body to its end. Any error means that nothing of it may be sent.
 func (r *reading) body() error {
 	for {
-		if f := r.families; f != nil && f.pending && r.p.Peek(1) != nil { // samples follow
+		if f := r.families; f != nil && f.pending && r.p.SamplesFollow() {
 			f.flush(r.b)
 		}
 		if err := r.expected(); err != nil {
@@ -113,11 +117,16 @@ func (r *reading) expected() error {
 				r.exceed()
 				continue
 			}
-			r.b.Append(labelset.ID(e.set), p.Value())
+			if start := r.start(); start == 0 {
+				r.b.Append(labelset.ID(e.set), p.Value())
+			} else {
+				r.b.AppendExtra(batch.KindSample, labelset.ID(e.set), p.Value(), batch.Extra{StartMillis: start})
+			}
 			r.Committed++
 			continue
 		}
 		r.extra.isHistogram = false
+		r.special = r.special || r.start() != 0
 		if newlines > 0 {
 			p.SkipLines(newlines)
 		}
@@ -151,7 +160,7 @@ func (r *reading) guessed() (taken bool, err error) {
 	if !p.Take(n) {
 		return false, nil
 	}
-	r.special, r.extra.isHistogram = len(p.Exemplars()) > 0, false
+	r.special, r.extra.isHistogram = r.isSpecial(), false
 	return true, r.known(i, hash, tab.entries.At(i).meta, again)
 }
 
@@ -167,8 +176,9 @@ func (r *reading) parsed() (done bool, err error) {
 	case streamparse.KindNone:
 		n, _ := p.Bad()
 		r.Bad += n
-		if f := r.families; f != nil && f.pending {
-			f.flush(r.b)
+		r.Unconverted = p.Unconverted()
+		if f := r.families; f != nil {
+			f.finish(r.b)
 		}
 		if r.over {
 			return true, r.refused()
@@ -183,7 +193,7 @@ func (r *reading) parsed() (done bool, err error) {
 		}
 	case streamparse.KindSample, streamparse.KindHistogram:
 		r.extra.isHistogram = kind == streamparse.KindHistogram
-		r.special = r.extra.isHistogram || len(p.Exemplars()) > 0
+		r.special = r.extra.isHistogram || r.isSpecial()
 		if r.extra.isHistogram {
 			if err := p.Histogram().Validate(); err != nil {
 				return false, r.at(err)
@@ -358,6 +368,9 @@ func (r *reading) append(i uint32, met bool) error {
 	}
 	if r.afterRelabeling() > r.sampleLimit {
 		r.exceed()
+		return nil
+	}
+	if !r.limitHistogram() {
 		return nil
 	}
 	tab := r.tab

@@ -211,14 +211,17 @@ func (m *Manager) readBody(tn *turn, resp *http.Response, w *worker, held *bool)
 	vm := m.opts.Dialect == config.VMAgent
 	l := &w.learn
 	l.target, l.external, l.automatic = t.spec.labels, job.ExternalLabels, t.auto.sets
-	l.rules, l.honor, l.limit = job.MetricRelabel, job.HonorLabels, job.LabelLimit
+	l.rules, l.honor, l.limits = job.MetricRelabel, job.HonorLabels, labelLimitsOf(job)
 	l.vm, l.skipBad, l.typ = vm, vm, streamparse.TypeUntyped
 	l.legacyNames = job.Formats.LegacyNames
 	r := reading{
 		p: w.parser, tab: t.table, b: w.batch, learn: l, honorTime: job.HonorTimestamps, sampleLimit: noLimit, now: tn.start,
 	}
+	r.limits = histogramLimitsOf(job.Formats)
+	r.withStart = tn.body.StartTimestamps || tn.body.Format == streamparse.FormatProtobuf
 	if m.opts.Metadata {
 		r.families = &w.families
+		r.families.lateUnits = tn.body.Format == streamparse.FormatProtobuf
 	}
 	if job.SampleLimit > 0 {
 		r.sampleLimit = job.SampleLimit

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -36,6 +37,8 @@ type spec struct {
 	origin   origin
 	interval time.Duration
 	timeout  time.Duration
+	// histograms is no part of what makes a target another one.
+	histograms histograms
 }
 
 // origin is what discovery says of a target, shared with the group that it is of.
@@ -69,7 +72,7 @@ func (s *spec) key() specKey {
 // newSpec makes a target of what was discovered. kept is false when relabeling drops it; its origin is returned in any case.
 func newSpec(job *config.Job, d config.Dialect, from origin) (s *spec, kept bool, err error) {
 	s = &spec{origin: from}
-	ls := from.labels(job)
+	ls := from.labels(job, d)
 	if !job.Relabel.Apply(&ls) {
 		return s, false, nil
 	}
@@ -81,16 +84,16 @@ func newSpec(job *config.Job, d config.Dialect, from origin) (s *spec, kept bool
 
 // discovered are the target's labels before relabeling as pages may show them, sorted by name. They are made when somebody
 // looks: kept, they would be most of what a target's spec takes.
-func (o origin) discovered(job *config.Job) []relabel.Label {
-	ls := o.labels(job)
+func (o origin) discovered(job *config.Job, d config.Dialect) []relabel.Label {
+	ls := o.labels(job, d)
 	hideSecrets(ls.L)
 	return ls.L
 }
 
 // labels are the target's labels before relabeling, sorted by name, in memory of their own.
-func (o origin) labels(job *config.Job) relabel.Labels {
+func (o origin) labels(job *config.Job, d config.Dialect) relabel.Labels {
 	var ls relabel.Labels
-	ls.L = make([]relabel.Label, 0, len(o.own)+len(o.group)+5+len(job.Params))
+	ls.L = make([]relabel.Label, 0, len(o.own)+len(o.group)+8+len(job.Params))
 	ls.L = append(ls.L, o.own...)
 	setDefault := func(name, value string) {
 		if !ls.Has(name) {
@@ -105,6 +108,10 @@ func (o origin) labels(job *config.Job) relabel.Labels {
 	setDefault(timeoutLabel, model.Duration(job.ScrapeTimeout).String())
 	setDefault(metricsPathLabel, job.MetricsPath)
 	setDefault(schemeLabel, job.Scheme)
+	if d == config.Prometheus {
+		h := histogramsOf(job.Formats)
+		h.each(func(name string, on *bool) { setDefault(name, strconv.FormatBool(*on)) })
+	}
 	for name, values := range job.Params {
 		if len(values) > 0 {
 			setDefault(paramPrefix+name, values[0])
@@ -133,6 +140,9 @@ func (s *spec) fill(job *config.Job, d config.Dialect, ls *relabel.Labels) error
 		case job.HTTP.ProxyURL.URL != nil || job.HTTP.ProxyFromEnvironment:
 			return fmt.Errorf("a target with %s is not reached through the job's proxy", unixSocketLabel)
 		}
+	}
+	if s.histograms, err = histogramsOf(job.Formats).override(ls); err != nil {
+		return err
 	}
 	if s.interval, err = parsePeriod(ls.Get(intervalLabel), "scrape interval"); err != nil {
 		return err

@@ -61,7 +61,7 @@ func TestNewSpec(t *testing.T) {
 				if err == nil || !strings.Contains(err.Error(), want.err) || kept {
 					t.Errorf("%s, %s: newSpec = %v, kept %v, want an error with %q", name, d, err, kept, want.err)
 				}
-				if s == nil || len(s.origin.discovered(j)) == 0 {
+				if s == nil || len(s.origin.discovered(j, config.Prometheus)) == 0 {
 					t.Errorf("%s, %s: a target which cannot be made has no discovered labels", name, d)
 				}
 				continue
@@ -123,7 +123,7 @@ func TestNewSpec(t *testing.T) {
 	j.Relabel = rulesOf(t, relabel.Config{Action: "labeldrop", Regex: new("__param_[ac]")})
 	f("a rule drops params", vm, j, "", "__address__=a:1", result{url: "http://a:1/metrics?b=", labels: "instance=a:1 job=j"})
 	f("a rule drops params", prom, j, "", "__address__=a:1", result{url: "http://a:1/metrics?a=1&a=2&b=&c=3", labels: "instance=a:1 job=j"})
-	if got := text(mustSpec(t, j).origin.discovered(j)); !strings.Contains(got, "__param_a=xxx __param_c=xxx") {
+	if got := text(mustSpec(t, j).origin.discovered(j, config.Prometheus)); !strings.Contains(got, "__param_a=xxx __param_c=xxx") {
 		t.Errorf("the discovered labels are %s, want those of params, hidden", got)
 	}
 
@@ -148,9 +148,10 @@ func TestDroppedByRelabeling(t *testing.T) {
 	j := &config.Job{Name: "j", Scheme: "http", MetricsPath: "/metrics", ScrapeInterval: time.Minute, ScrapeTimeout: 10 * time.Second,
 		Relabel: rulesOf(t, relabel.Config{Action: "drop", SourceLabels: []string{"x"}, Regex: new("y")})}
 	s, kept, err := newSpec(j, config.Prometheus, origin{labelsOf("x=y"), labelsOf("__address__=a:1")})
-	want := "__address__=a:1 __metrics_path__=/metrics __scheme__=http __scrape_interval__=1m __scrape_timeout__=10s job=j x=y"
-	if kept || err != nil || text(s.origin.discovered(j)) != want {
-		t.Errorf("newSpec = %s, kept %v, error %v, want %s, dropped", text(s.origin.discovered(j)), kept, err, want)
+	want := "__address__=a:1 __always_scrape_classic_histograms__=false __convert_classic_histograms_to_nhcb__=false __metrics_path__=/metrics" +
+		" __scheme__=http __scrape_interval__=1m __scrape_native_histograms__=false __scrape_timeout__=10s job=j x=y"
+	if kept || err != nil || text(s.origin.discovered(j, config.Prometheus)) != want {
+		t.Errorf("newSpec = %s, kept %v, error %v, want %s, dropped", text(s.origin.discovered(j, config.Prometheus)), kept, err, want)
 	}
 }
 

@@ -20,10 +20,24 @@ func (x *extraScratch) histogram(p *streamparse.Parser) []byte {
 	return x.wire
 }
 
+// start is when the current entry's counting began, in milliseconds; 0 where that is not known or not wanted.
+func (r *reading) start() int64 {
+	if !r.withStart {
+		return 0
+	}
+	ms, _ := r.p.StartTimestamp()
+	return ms
+}
+
+// isSpecial reports whether the current sample, no histogram, is more than a value.
+func (r *reading) isSpecial() bool { return len(r.p.Exemplars()) > 0 || r.start() != 0 }
+
 // appendSpecial adds the current entry, a histogram or a sample with exemplars, for the label set.
 func (r *reading) appendSpecial(set labelset.ID) {
 	if r.extra.isHistogram {
-		r.b.AppendExtra(batch.KindHistogram, set, 0, batch.Extra{Payload: r.extra.histogram(r.p)})
+		r.b.AppendExtra(batch.KindHistogram, set, 0, batch.Extra{Payload: r.extra.histogram(r.p), StartMillis: r.start()})
+	} else if start := r.start(); start != 0 {
+		r.b.AppendExtra(batch.KindSample, set, r.p.Value(), batch.Extra{StartMillis: start})
 	} else {
 		r.b.Append(set, r.p.Value())
 	}
@@ -33,9 +47,25 @@ func (r *reading) appendSpecial(set labelset.ID) {
 // appendSpecialTimed is appendSpecial for an entry with its own timestamp.
 func (r *reading) appendSpecialTimed(set labelset.ID, ts int64) {
 	if r.extra.isHistogram {
-		r.b.AppendExtraTimed(batch.KindHistogram, set, 0, ts, batch.Extra{Payload: r.extra.histogram(r.p)})
+		r.b.AppendExtraTimed(batch.KindHistogram, set, 0, ts, batch.Extra{Payload: r.extra.histogram(r.p), StartMillis: r.start()})
+	} else if start := r.start(); start != 0 {
+		r.b.AppendExtraTimed(batch.KindSample, set, r.p.Value(), ts, batch.Extra{StartMillis: start})
 	} else {
 		r.b.AppendTimed(set, r.p.Value(), ts)
 	}
 	r.appendExemplars(set, ts)
+}
+
+// limitHistogram brings the current entry, if it is a histogram, to its limits. It returns false if that cannot be: then the
+// rest of the body is only counted.
+func (r *reading) limitHistogram() bool {
+	if !r.special || !r.extra.isHistogram {
+		return true
+	}
+	if err := r.limits.reduce(r.p.Histogram()); err != nil {
+		r.tooLarge = err
+		r.exceed()
+		return false
+	}
+	return true
 }

@@ -39,6 +39,7 @@ type target struct {
 	next      time.Time
 	heapIndex int // -1: not scheduled
 	removed   bool
+	refused   error         // why it is not asked, nil if it is
 	waiting   time.Time     // when a scrape was due which has to wait for the end of the running one; zero: none
 	life      *lifetime     // of the running scrape; nil if none is
 	turn      *turn         // the running scrape; nil if none is

@@ -19,6 +19,8 @@ type turn struct {
 	due, start        time.Time
 	asking            fetching
 	body              streamparse.Body // how the answer is read
+	histograms        histograms
+	refused           error // why the target is not asked, nil if it is
 
 	// skip says why the scrape does not take place; claim that it is none, but somebody needs the table.
 	skip  SkipReason
@@ -49,6 +51,7 @@ func newTurn(t *target, due, now time.Time) *turn {
 	}
 	return &turn{
 		t: t, st: t.state, letIn: t.letIn > 0, former: t.cost, life: newLifetime(end, &TimeoutError{t.timeout}), interval: t.interval, timeout: t.timeout, due: due,
+		histograms: t.spec.histograms, refused: t.refused,
 	}
 }
 
@@ -94,19 +97,21 @@ func (m *Manager) attempt(tn *turn, out *outcome) (over bool) {
 	}()
 	defer m.recovered(tn, out, &over)
 	var resp *http.Response
-	var err error
-	if tn.skip != SkipNone {
+	err := tn.refused
+	switch {
+	case tn.skip != SkipNone:
 		err = &HeldError{tn.skip}
-	} else {
+	case err == nil:
 		resp, err = tn.asking.next(tn.life)
 	}
 	switch {
-	case tn.skip != SkipNone:
+	case tn.skip != SkipNone || tn.refused != nil:
 	case tn.asking.pending != nil:
 		return false
 	case err == nil:
 		defer func() { _ = resp.Body.Close() }()
-		tn.body, err = bodyOf(resp, tn.st.cfg.Formats)
+		tn.body, err = bodyOf(resp, tn.st.cfg.Formats, tn.histograms)
+		tn.body.StartTimestamps = m.opts.StartTimestamps
 	default:
 		if cause := tn.life.Err(); cause != nil {
 			err = cause

@@ -26,7 +26,7 @@ func (h *Histogram) LimitSchema(schema int32) {
 
 // LimitBuckets halves the resolution until there are at most n buckets. It returns false if that cannot be reached.
 func (h *Histogram) LimitBuckets(n int) bool {
-	for h.buckets() > n {
+	for h.Buckets() > n {
 		if h.Schema <= minSchema {
 			return false
 		}
@@ -35,7 +35,8 @@ func (h *Histogram) LimitBuckets(n int) bool {
 	return true
 }
 
-func (h *Histogram) buckets() int {
+// Buckets is the number of buckets which h has.
+func (h *Histogram) Buckets() int {
 	return len(h.PositiveDeltas) + len(h.NegativeDeltas) + len(h.PositiveCounts) + len(h.NegativeCounts)
 }
 

@@ -332,6 +332,15 @@ func (p *Parser) Peek(n int) []byte {
 	return p.w[p.pos : p.pos+n]
 }
 
+// SamplesFollow reports whether the metadata of the current family are complete, but for a unit in protobuf, which stands
+// behind the samples.
+func (p *Parser) SamplesFollow() bool {
+	if p.format == FormatProtobuf {
+		return p.pb.meta == metaNone
+	}
+	return (p.pos < p.end || p.ensure(1)) && p.w[p.pos] != '#'
+}
+
 // Guess returns how many bytes the next line's series probably takes: up to its last closing brace, else up to its first
 // blank. 0 means that it cannot say. It is right unless a brace stands behind the series or there is something unusual about
 // the line, and costs far less than Next; who has met the series compares what Peek shows for it.
