@@ -317,14 +317,12 @@ func TestAnswers(t *testing.T) {
 	a.terminate(t)
 }
 
-// TestDestinationsAreIsolated pushes to a receiver beside one which never answers, one which is not there, one which is
-// slow, and one which reads 1 kB/s: the good one gets everything, and on time.
+// TestDestinationsAreIsolated runs two agents at the same time on targets of the same kind: one pushes to a good receiver alone,
+// one also to a black hole, to a port where nobody listens, to a receiver which is slow, and to one which reads 1 kB/s. Their
+// schedules and what the good receivers have are the same, but for what two runs of one thing differ by.
 func TestDestinationsAreIsolated(t *testing.T) {
 	t.Parallel()
-	const series = 100
-	f := startFarm(t, 4)
-	all := addTargets(f, 50, func(int) answer { return counting(series) })
-	good := startSink(t, receiver.Options{})
+	const series, targets = 200, 50
 	slow := startSink(t, receiver.Options{Intercept: func(_ http.ResponseWriter, r *http.Request) bool {
 		select {
 		case <-time.After(3 * time.Second):
@@ -332,40 +330,77 @@ func TestDestinationsAreIsolated(t *testing.T) {
 		}
 		return false
 	}})
-	trickle := startSink(t, receiver.Options{Intercept: func(w http.ResponseWriter, r *http.Request) bool {
+	trickle := startSink(t, receiver.Options{Intercept: func(_ http.ResponseWriter, r *http.Request) bool {
 		for part := make([]byte, 100); ; time.Sleep(100 * time.Millisecond) { // 1 kB/s
 			if _, err := io.ReadFull(r.Body, part); err != nil {
 				return true
 			}
 		}
 	}})
-	conf := scrapeConfig(t, f, time.Second, all...)
-	a := startAgent(t, "-promscrape.config="+conf,
-		"-remoteWrite.url="+blackHole(t), "-remoteWrite.url=http://"+closedAddress+"/", "-remoteWrite.url="+slow.url,
-		"-remoteWrite.url="+trickle.url, "-remoteWrite.url="+good.url)
-	good.wait(t, "the first scrapes", patience, func() bool { return good.Len() >= len(all)*series })
+	type side struct {
+		f    *farm
+		all  []*target
+		good *sink
+		conf string
+		a    *agent
 
-	// A sample is at most an interval and a flush interval old; as much again is for a busy machine.
-	const late = 4 * time.Second
-	worst := time.Duration(0)
-	for end := time.Now().Add(8 * time.Second); time.Now().Before(end); time.Sleep(500 * time.Millisecond) {
-		now := time.Now()
-		for _, up := range good.Series(map[string]string{"__name__": "up"}) {
-			worst = max(worst, now.Sub(time.UnixMilli(up.Last().TimestampMillis)))
+		scrapes, late, skipped, arrived float64
+	}
+	var sides [2]side
+	for i, others := range [][]string{nil, {
+		"-remoteWrite.url=" + blackHole(t), "-remoteWrite.url=http://" + closedAddress + "/", "-remoteWrite.url=" + slow.url, "-remoteWrite.url=" + trickle.url,
+	}} {
+		x := &sides[i]
+		x.f = startFarm(t, 4)
+		x.all = addTargets(x.f, targets, func(int) answer { return counting(series) })
+		x.good = startSink(t, receiver.Options{})
+		x.conf = scrapeConfig(t, x.f, time.Second, x.all...)
+		// The good one is the last, which whoever takes one after the other gets to last.
+		x.a = startAgent(t, append(append([]string{"-promscrape.config=" + x.conf}, others...), "-remoteWrite.url="+x.good.url)...)
+	}
+	for i := range sides {
+		sides[i].good.wait(t, "the first scrapes", patience, func() bool { return sides[i].good.Len() >= targets*series })
+	}
+	look := func(sign float64) {
+		for i := range sides {
+			x := &sides[i]
+			m := x.a.metrics(t)
+			x.late += sign * sum(m, "scraper_scrape_late_total")
+			x.skipped += sign * sum(m, "scraper_scrape_skipped_total")
+			x.arrived += sign * float64(x.good.Totals().Samples)
+			for _, one := range x.all {
+				x.scrapes += sign * float64(one.count())
+			}
 		}
 	}
-	if worst > late {
-		tooSlow(t, "the newest sample of some target was %v old at the good receiver, want at most %v", worst, late)
+	duration := 8 * time.Second
+	if *long {
+		duration = time.Minute
 	}
-	freeze(t, a, conf, all...)
-	wantAll(t, good, series, all...)
-	wantUp(t, good, all...)
-	for _, x := range all {
-		wantCounted(t, good, x, series, x.count())
+	look(-1)
+	time.Sleep(duration)
+	look(1)
+	alone, beside := sides[0], sides[1]
+	t.Logf("figure: in %v beside a black hole, a closed port, a slow receiver and one which reads 1 kB/s: %v scrapes (%v alone), %v of them late (%v), %v skipped (%v), %v samples at the good receiver (%v)",
+		duration, beside.scrapes, alone.scrapes, beside.late, alone.late, beside.skipped, alone.skipped, beside.arrived, alone.arrived)
+	// A look may come just before or after a round of scrapes.
+	if beside.scrapes < 0.9*alone.scrapes-targets || beside.arrived < 0.9*alone.arrived-targets*series {
+		tooSlow(t, "%v scrapes and %v samples beside other destinations, want about %v and %v", beside.scrapes, beside.arrived, alone.scrapes, alone.arrived)
 	}
-	if err := good.Verify().Err(); err != nil {
-		t.Error(err)
+	if beside.late > alone.late+0.1*alone.scrapes || beside.skipped > alone.skipped+0.1*alone.scrapes {
+		tooSlow(t, "%v scrapes late and %v skipped beside other destinations, want about %v and %v", beside.late, beside.skipped, alone.late, alone.skipped)
 	}
-	a.terminate(t)
-	t.Logf("figure: beside a black hole, a closed port and two slow receivers: the newest samples at the good one were at most %v old", worst.Round(10*time.Millisecond))
+	for i := range sides {
+		x := &sides[i]
+		freeze(t, x.a, x.conf, x.all...)
+		wantAll(t, x.good, series, x.all...)
+		wantUp(t, x.good, x.all...)
+		for _, one := range x.all {
+			wantCounted(t, x.good, one, series, one.count())
+		}
+		if err := x.good.Verify().Err(); err != nil {
+			t.Error(err)
+		}
+		x.a.terminate(t)
+	}
 }
