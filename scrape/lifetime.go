@@ -79,8 +79,9 @@ func (l *lifetime) Err() error {
 // Value implements context.Context.
 func (l *lifetime) Value(any) any { return nil }
 
-// AfterFunc has f called when the lifetime ends, by the goroutine that ends it, at once if it has ended. Package context
-// and our transport know the method. The returned function takes f back, and reports whether it did.
+// AfterFunc has f called when the lifetime ends, by the goroutine that ends it; if it has ended, at once, by a goroutine of
+// its own: package context, which knows the method, as our transport does, holds a lock meanwhile which f takes. The
+// returned function takes f back, and reports whether it did.
 func (l *lifetime) AfterFunc(f func()) (stop func() bool) {
 	h := &hook{f}
 	l.mu.Lock()
@@ -90,7 +91,7 @@ func (l *lifetime) AfterFunc(f func()) (stop func() bool) {
 	}
 	l.mu.Unlock()
 	if ended {
-		f()
+		go f()
 		return func() bool { return false }
 	}
 	return func() bool {

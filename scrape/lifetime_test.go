@@ -3,6 +3,7 @@ package scrape
 import (
 	"context"
 	"errors"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -46,9 +47,18 @@ func TestLifetime(t *testing.T) {
 			if !errors.Is(l.Err(), c.want) {
 				t.Errorf("Err() after a second end = %v, want the first cause", l.Err())
 			}
-			l.AfterFunc(func() { called = append(called, "at once") })
+			// Package context holds a lock which the function takes.
+			var mu sync.Mutex
+			mu.Lock()
+			l.AfterFunc(func() {
+				mu.Lock()
+				defer mu.Unlock()
+				called = append(called, "at once")
+			})
+			mu.Unlock()
+			synctest.Wait()
 			if len(called) != 2 {
-				t.Error("AfterFunc after the end did not call at once")
+				t.Error("AfterFunc after the end did not call")
 			}
 		}
 	})
