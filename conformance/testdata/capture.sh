@@ -1,5 +1,5 @@
 #!/bin/bash
-# Captures again what README.md lists, into this directory or the one that is the argument. Programs which are not here are
+# Captures again what README.md lists (programs which offer no OpenMetrics are asked for what they do), into this directory or the one that is the argument. Programs which are not here are
 # left out; their bodies stay what they are. All listen on loopback.
 #
 #   PROMETHEUS3  a current Prometheus, as `make bench-peers-latest` builds it
@@ -15,11 +15,18 @@ dir=$(mktemp -d)
 pids=()
 trap 'for p in "${pids[@]}"; do kill "$p" 2>/dev/null || true; done; wait; rm -rf "$dir"' EXIT
 
-openmetrics='application/openmetrics-text;version=1.0.0'
+text='text/plain;version=0.0.4'
 protobuf='application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited'
 
-# get URL FILE ACCEPT
-get() { curl -sSf -H "Accept: $3" -o "$out/$2" "$1"; }
+# get URL FILE TYPE: what it answers has to be of that type
+get() {
+	local type
+	type=$(curl -sSf -H "Accept: $3" -o "$dir/body" -w '%{content_type}' "$1")
+	case ${type// /} in
+	"${3%%;*}"*) mv "$dir/body" "$out/$2" ;;
+	*) echo "$1 answers with $type, want $3" && return 1 ;;
+	esac
+}
 
 # wait_for URL: until it answers, ten seconds at most
 wait_for() { for _ in $(seq 100); do curl -sf -o "$dir/answer" "$1" && return; sleep 0.1; done; return 1; }
@@ -33,7 +40,6 @@ if has prometheus-node-exporter; then
 	pids+=($!)
 	wait_for http://127.0.0.1:19100/metrics
 	get http://127.0.0.1:19100/metrics node_exporter.pb "$protobuf"
-	get http://127.0.0.1:19100/metrics node_exporter.om.txt "$openmetrics"
 fi
 
 cat >"$dir/prometheus.yml" <<-CONFIG
@@ -50,7 +56,7 @@ scrape_itself() { # PROGRAM NAME
 	wait_for http://127.0.0.1:19090/-/ready
 	sleep 3
 	curl -s 'http://127.0.0.1:19090/api/v1/query?query=up' >"$dir/answer" # so that requests were counted
-	get http://127.0.0.1:19090/metrics "$2.om.txt" "$openmetrics"
+	get http://127.0.0.1:19090/metrics "$2.txt" "$text"
 	get http://127.0.0.1:19090/metrics "$2.pb" "$protobuf"
 	kill "$pid"
 	wait "$pid" || true
