@@ -194,24 +194,6 @@ func New(o Options) *Parser {
 	return p
 }
 
-// Body says what a body is, and what is wanted of it. The zero value is text 0.0.4 or 1.0.0.
-type Body struct {
-	Format Format
-	// NativeHistograms delivers native histograms where there are any; without, histograms are read as classic ones.
-	NativeHistograms bool
-	// ClassicHistograms delivers the classic buckets of a native histogram, too, if it has any.
-	ClassicHistograms bool
-	// StartTimestamps makes the lines of OpenMetrics which say when a metric began what StartTimestamp returns, instead of
-	// samples. Such families cannot be taken by Peek and Take. Protobuf has these times in fields, and needs no asking.
-	StartTimestamps bool
-	// ConvertClassic makes native histograms of classic ones: convert.go. The classic ones are delivered, too, if
-	// ClassicHistograms is set. In text and OpenMetrics such families cannot be taken by Peek and Take.
-	ConvertClassic bool
-}
-
-// isSpecial reports whether the families of some types are read in whole.
-func (b *Body) isSpecial() bool { return b.StartTimestamps || b.ConvertClassic }
-
 // Reset begins a new body in text format. It borrows r until the next Reset or Close.
 func (p *Parser) Reset(r io.Reader) { p.ResetBody(r, Body{}) }
 

@@ -103,7 +103,7 @@ func newAgent(s *Settings, p parts) (*agent, error) {
 		Sink: a.writer, Dict: a.dict, Pool: a.pool, Logger: p.log, Metrics: scraped, Dialect: s.Dialect,
 		HostSeed: p.hostSeed, UserAgent: "scraper/" + version, MaxScrapeBytes: s.MaxScrapeBytes, MaxLineBytes: int(s.MaxLineBytes),
 		MaxBatchBytes: s.MaxBatchBytes, SpoolDir: s.DataPath, Released: a.keeper.Released,
-		Metadata: s.Metadata, Memory: a.keeper, Snapshots: a.replaced,
+		Metadata: s.Metadata, StartTimestamps: s.StartTimestamps, Memory: a.keeper, Snapshots: a.replaced,
 	})
 	if err != nil {
 		return nil, err

@@ -73,6 +73,17 @@ func (p *parser) features() error {
 		if why := refusedFeatures[name]; why != "" {
 			return usagef("--enable-feature=%s is refused: %s", name, why)
 		}
+		if note, ok := startFeatures[name]; ok {
+			p.s.StartTimestamps, p.s.ProtobufFirst = true, true
+			if note != "" {
+				p.warnf("--enable-feature=%s: %s", name, note)
+			}
+			continue
+		}
+		if name == "native-histograms" {
+			p.warnf("--enable-feature=%s has no effect: scrape_native_histograms in the configuration asks for them", name)
+			continue
+		}
 		if !slices.Contains(harmlessFeatures, name) && name != "" {
 			return usagef("--enable-feature=%s: no such feature is known", name)
 		}

@@ -207,17 +207,20 @@ var harmlessFeatures = []string{
 	"promql-per-step-stats", "use-uncached-io", "utf8-names",
 }
 
+// startFeatures are those which ask for start timestamps, and what is to be known about each.
+var startFeatures = map[string]string{
+	"created-timestamp-zero-ingestion": "start timestamps are sent in remote write 2.0; Scraper makes no samples of them, a receiver with the same feature does",
+	"st-storage":                       "",
+}
+
 // refusedFeatures are those which would change what is scraped or sent, and why they cannot be had.
 var refusedFeatures = map[string]string{
-	"auto-reload-config":               "changes of the configuration would go unnoticed: send SIGHUP or POST /-/reload",
-	"created-timestamp-zero-ingestion": "samples at created timestamps would be missing",
-	"extra-scrape-metrics":             "its additional series would be missing",
-	"native-histograms":                "native histograms are not read yet",
-	"otlp-write-receiver":              "Scraper takes no data that is pushed to it",
-	"remote-write-receiver":            "Scraper takes no data that is pushed to it",
-	"st-storage":                       "start timestamps are not sent yet",
-	"st-synthesis":                     "counters would be sent as they are",
-	"type-and-unit-labels":             "its labels would be missing",
+	"auto-reload-config":    "changes of the configuration would go unnoticed: send SIGHUP or POST /-/reload",
+	"extra-scrape-metrics":  "its additional series would be missing",
+	"otlp-write-receiver":   "Scraper takes no data that is pushed to it",
+	"remote-write-receiver": "Scraper takes no data that is pushed to it",
+	"st-synthesis":          "counters would be sent as they are",
+	"type-and-unit-labels":  "its labels would be missing",
 }
 
 // foreignFlag is one flag of foreignGroups.

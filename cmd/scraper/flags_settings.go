@@ -38,6 +38,8 @@ type Settings struct {
 	MaxBatchBytes     int64
 	MaxLabelBytes     int64 // 0: what the memory budget allows
 	Metadata          bool  // TYPE, HELP and UNIT are kept and sent
+	StartTimestamps   bool  // _created lines are start timestamps
+	ProtobufFirst     bool  // targets are asked for protocol buffers first
 	FileCheckInterval time.Duration
 	ClusterName       string
 

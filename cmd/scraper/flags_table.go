@@ -165,6 +165,8 @@ func scrapeFlags(s *Settings, l *lists) []*flagDef {
 			help: "Longest line of a scrape; a longer one fails it."},
 		{name: "promscrape.maxBatchMemory", family: ofScraper, group: group, arg: "size", value: sizeValue{&s.MaxBatchBytes, 128 << 10},
 			help: "Memory for the samples of one scrape until it is complete, 12 bytes for most; what exceeds it waits in a temporary file in -remoteWrite.tmpDataPath."},
+		{name: "promscrape.startTimestamps", family: ofScraper, group: group, value: boolValue{&s.StartTimestamps},
+			help: "Take _created lines of OpenMetrics for the time when their metrics began to count, which remote write 2.0 carries with each sample, instead of for series. As --enable-feature=st-storage, which also asks targets for protocol buffers first. The times in protocol buffers are sent in any case."},
 		{name: "enableMetadata", family: ofVMAgent, group: group, value: boolValue{&s.Metadata},
 			help: "Keep what targets say of their families, TYPE, HELP and UNIT: for remote write, and /api/v1/metadata."},
 		{name: "promscrape.maxLabelMemory", family: ofScraper, group: group, arg: "size", value: sizeValue{&s.MaxLabelBytes, 0},

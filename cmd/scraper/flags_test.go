@@ -141,6 +141,8 @@ func TestSyntax(t *testing.T) {
 		{vm + "-loggerFormat=json", func(s *Settings) any { return s.LogFormat }, "json"},
 		{prom + "--log.format=logfmt", func(s *Settings) any { return s.LogFormat }, "text"},
 		{prom + "--log.format=json", func(s *Settings) any { return s.LogFormat }, "json"},
+		{prom + "--enable-feature=agent,st-storage", func(s *Settings) any { return s.StartTimestamps && s.ProtobufFirst }, true},
+		{prom + "-promscrape.startTimestamps", func(s *Settings) any { return s.StartTimestamps && !s.ProtobufFirst }, true},
 		{prom + "--enable-feature=agent,agent --enable-feature=agent", func(s *Settings) any { return s.ConfigFile }, "f"},
 
 		{vm + "-httpListenAddr=127.0.0.1:1", func(s *Settings) any { return s.Listen }, []Listen{{Addr: "127.0.0.1:1"}}},
@@ -290,7 +292,7 @@ func TestUsageErrors(t *testing.T) {
 		{vm + "-remoteWrite.sendTimeout=x", `-remoteWrite.sendTimeout="x": want a duration`},
 		{vm + "-remoteWrite.tlsInsecureSkipVerify=true,x", "want true or false"},
 
-		{prom + "--enable-feature=native-histograms", "--enable-feature=native-histograms is refused"},
+		{prom + "--enable-feature=type-and-unit-labels", "--enable-feature=type-and-unit-labels is refused"},
 		{prom + "--enable-feature=agent,nonsense", "--enable-feature=nonsense"},
 	}
 	for _, test := range tests {
@@ -350,6 +352,8 @@ func TestForeignFlags(t *testing.T) {
 		{prom + "--no-scrape.adjust-timestamps", "--scrape.adjust-timestamps " + refused},
 		{prom + "--web.route-prefix=/", "--web.route-prefix has no effect"},
 		{prom + "--web.route-prefix=/x", "--web.route-prefix " + refused},
+		{prom + "--enable-feature=native-histograms", "has no effect: scrape_native_histograms"},
+		{prom + "--enable-feature=created-timestamp-zero-ingestion", "start timestamps are sent in remote write 2.0"},
 		{prom + "--enable-feature=exemplar-storage", "--enable-feature=exemplar-storage has no effect"},
 		{prom + "--web.external-url=http://x/prom", "without the path of --web.external-url"},
 		{vm + "-http.connTimeout=%{X}", "-http.connTimeout has no effect"},

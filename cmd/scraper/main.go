@@ -103,7 +103,7 @@ func loadConfig(s *Settings) (*config.Config, error) {
 	if s.ConfigFile == "" {
 		return config.Parse(nil, config.Options{Dialect: s.Dialect})
 	}
-	return config.Load(s.ConfigFile, config.Options{Dialect: s.Dialect, Getenv: os.LookupEnv})
+	return config.Load(s.ConfigFile, config.Options{Dialect: s.Dialect, ProtobufFirst: s.ProtobufFirst, Getenv: os.LookupEnv})
 }
 
 // dryRun checks the configuration as a start would, without opening anything: no address, no file which it names. As
