@@ -220,6 +220,16 @@ func TestConvertClassicBodies(t *testing.T) {
 	}
 }
 
+// blankFirst reports whether a line begins with a blank, which the oracle takes for a part of a name.
+func blankFirst(body []byte) bool {
+	for line := range bytes.Lines(body) {
+		if line[0] == ' ' || line[0] == '\t' {
+			return true
+		}
+	}
+	return false
+}
+
 func FuzzConvertClassic(f *testing.F) {
 	rng := rand.New(rand.NewPCG(79, 80))
 	for i := range 20 {
@@ -229,7 +239,7 @@ func FuzzConvertClassic(f *testing.F) {
 		f.Add([]byte(text), uint8(i), uint64(0))
 	}
 	f.Fuzz(func(t *testing.T, body []byte, way uint8, seed uint64) {
-		if len(body) > 1000 || bytes.IndexByte(body, 0) >= 0 {
+		if len(body) > 1000 || bytes.IndexByte(body, 0) >= 0 || blankFirst(body) {
 			return
 		}
 		format := streamparse.FormatText
