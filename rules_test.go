@@ -16,6 +16,7 @@ var onlyImports = map[string][]string{
 	"labelcompress": {"scraper/internal/...", "scraper/bufpool", "github.com/cespare/xxhash/v2", "github.com/klauspost/compress/..."},
 	"streamparse":   {"scraper/internal/...", "scraper/bufpool", "github.com/cespare/xxhash/v2", "github.com/klauspost/compress/..."},
 	"diskqueue":     {"scraper/internal/..."},
+	"zstdframe":     {"scraper/internal/...", "github.com/klauspost/compress/..."},
 	"internal/...":  {"scraper/internal/..."},
 }
 

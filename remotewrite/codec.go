@@ -8,16 +8,18 @@ import (
 	"time"
 
 	"scraper/bufpool"
+	"scraper/zstdframe"
 )
 
 // codec turns open blocks into blocks, in each protocol. It is safe for concurrent use: what it needs for that is kept
 // between calls, as much as was needed at the same time.
 type codec struct {
-	pool *bufpool.Pool
-	zstd *zstdEncoder
+	pool    *bufpool.Pool
+	sources int // with how many rows a row is compared for zstd
 
 	bytes    atomic.Int64 // of what is in free
 	recoding sync.Mutex   // one block is decoded at a time, which takes memory
+	packing  sync.Mutex   // likewise compressed again
 
 	mu   sync.Mutex
 	free []*workspace
@@ -26,6 +28,7 @@ type codec struct {
 
 // workspace is what one encoding needs.
 type workspace struct {
+	zstd   *zstdSpace // nil until it is needed
 	one    encoder1
 	two    encoder2
 	labels []uint32
@@ -34,14 +37,28 @@ type workspace struct {
 // memory is the bytes that it takes.
 func (ws *workspace) memory() int64 {
 	return 8*int64(cap(ws.one.ends)+cap(ws.one.spare)+cap(ws.two.symbols)+cap(ws.two.refs)) +
-		4*int64(cap(ws.labels)+cap(ws.two.table)+cap(ws.two.help)+cap(ws.two.unit)) + int64(cap(ws.two.lens)+cap(ws.two.tail))
+		4*int64(cap(ws.labels)+cap(ws.two.table)+cap(ws.two.help)+cap(ws.two.unit)) + int64(cap(ws.two.lens)+cap(ws.two.tail)) +
+		ws.zstd.memory()
+}
+
+// zstdSpace is what an encoding in zstd needs.
+type zstdSpace struct {
+	weaver weaver
+	frame  zstdframe.Writer
+}
+
+func (z *zstdSpace) memory() int64 {
+	if z == nil {
+		return 0
+	}
+	return z.weaver.memory() + int64(z.frame.Memory())
 }
 
 // maxFree is how many workspaces are kept: as many as encode at the same time, on the processors which an agent has.
 const maxFree = 4
 
 func newCodec(pool *bufpool.Pool, zstdLevel int) *codec {
-	return &codec{pool: pool, zstd: newZstdEncoder(zstdLevel)}
+	return &codec{pool: pool, sources: sourcesOf(zstdLevel)}
 }
 
 func (c *codec) get() *workspace {
@@ -75,7 +92,9 @@ func (c *codec) pack(raw []byte, like *block, rows int) *block {
 		account: like.account,
 	}
 	if blk.protocol == ProtocolVM {
-		out.zstd = c.zstd.begin(&out.seg, len(raw))
+		c.packing.Lock()
+		defer c.packing.Unlock()
+		out.zstd = newZstd(&out.seg, len(raw))
 	} else {
 		out.seg.skip = maxHeader
 	}
@@ -92,14 +111,19 @@ func (c *codec) finish(blk *block, out *output) {
 		out.seg.grow()
 	}
 	if out.zstd != nil {
-		if err := c.zstd.end(); err != nil {
-			panic("remotewrite: an open block is not as long as it says: " + err.Error())
+		if err := out.zstd.Close(); err != nil {
+			panic("remotewrite: a request is not as long as it says: " + err.Error())
 		}
 	} else {
 		// The length goes directly before the first byte behind it.
 		blk.skip = maxHeader - uvarintLen(out.rawBytes)
 		binary.PutUvarint(out.seg.bufs[0].B[blk.skip:], uint64(out.rawBytes))
 	}
+	c.seal(blk, out)
+}
+
+// seal makes blk the block of what is in the segments.
+func (c *codec) seal(blk *block, out *output) {
 	out.seg.trim()
 	blk.segs, blk.rawBytes, blk.bytes = out.seg.bufs, out.rawBytes, -blk.skip
 	for _, s := range blk.segs {
@@ -114,31 +138,42 @@ func (c *codec) finish(blk *block, out *output) {
 func (c *codec) encode(b *builder, p Protocol, slot int, now time.Time) *block {
 	ws := c.get()
 	defer c.put(ws)
-	out := output{pool: c.pool, buf: c.pool.Get(firstChunkBytes), seg: segments{pool: c.pool}}
 	blk := &block{
 		protocol: p, rows: b.rows, exemplars: b.exemplars, minTS: b.minTS, maxTS: b.maxTS,
 		slot: slot, closed: now, account: b.account,
 	}
 	if p == ProtocolVM {
-		out.zstd = c.zstd.begin(&out.seg, b.sizeVM)
-		ws.one.run(b, ws, &out, false)
-		blk.exemplars = 0
+		c.encodeZstd(blk, b, ws)
+		return blk
+	}
+	out := output{pool: c.pool, buf: c.pool.Get(firstChunkBytes), seg: segments{pool: c.pool, skip: maxHeader}}
+	if p == Protocol2 {
+		out.thorough = true
+		ws.two.run(b, ws, &out)
 	} else {
-		out.seg.skip = maxHeader
-		if p == Protocol2 {
-			out.thorough = true
-			ws.two.run(b, ws, &out)
-		} else {
-			ws.one.run(b, ws, &out, true)
-		}
+		ws.one.run(b, ws, &out, true)
 	}
 	c.finish(blk, &out)
 	return blk
 }
 
+// encodeZstd makes blk the block of the open block b in ProtocolVM.
+func (c *codec) encodeZstd(blk *block, b *builder, ws *workspace) {
+	if ws.zstd == nil {
+		ws.zstd = new(zstdSpace)
+	}
+	out := output{rawBytes: b.sizeVM, seg: segments{pool: c.pool}}
+	ws.zstd.frame.Begin(&out.seg, b.sizeVM)
+	ws.zstd.weaver.run(b, ws, &ws.zstd.frame, weaveOptions{maxDistance: zstdframe.MaxDistance, sources: c.sources})
+	if err := ws.zstd.frame.End(); err != nil {
+		panic("remotewrite: an open block is not as long as it says: " + err.Error())
+	}
+	blk.exemplars = 0
+	c.seal(blk, &out)
+}
+
 // turn lets go of what was not used for a while. It is called now and then.
-func (c *codec) turn(now time.Time) {
-	c.zstd.shrink(now.Add(-zstdIdle))
+func (c *codec) turn() {
 	c.mu.Lock()
 	used := c.used
 	c.used = false
@@ -161,13 +196,7 @@ func (c *codec) dropFree() (released int64) {
 }
 
 // shrink gives back what can be made again, and returns how much that was.
-func (c *codec) shrink() (released int64) {
-	released = c.dropFree()
-	if c.zstd.shrink(time.Now()) {
-		released += zstdBytes
-	}
-	return released
-}
+func (c *codec) shrink() (released int64) { return c.dropFree() }
 
 // memory is the bytes that are kept for the next blocks. It waits for nobody who encodes.
-func (c *codec) memory() int64 { return c.zstd.bytes.Load() + c.bytes.Load() }
+func (c *codec) memory() int64 { return c.bytes.Load() }

@@ -28,7 +28,7 @@ func BenchmarkEncode(b *testing.B) {
 	const rows = 10_000
 	var made []encodeRow
 	for i := range rows {
-		made = append(made, encodeRow{tg.store.AppendRefs(nil, steadySeries(b, tg, i)), float64(i) * 1.37})
+		made = append(made, encodeRow{tg.store.AppendRefs(nil, steadySeries(b, tg, i)), float64(i) * 1.37, 1760000000123})
 	}
 	benchmarkEncode(b, "corpus=made", tg, made)
 	for _, name := range []string{"kubelet-cadvisor-1.35", "kube-state-metrics-k8s1.35", "node_exporter-linux-e2e", "k8s-apiserver-1.35"} {
@@ -41,6 +41,7 @@ func BenchmarkEncode(b *testing.B) {
 type encodeRow struct {
 	refs  []labelcompress.Ref
 	value float64
+	ts    int64
 }
 
 // readCorpus makes rows of the samples in body, of as many instances as it takes for n.
@@ -63,7 +64,7 @@ func readCorpus(b *testing.B, tg *target, body string, n int) (rows []encodeRow)
 			for _, name := range slices.Sorted(maps.Keys(labels)) {
 				pairs = append(pairs, name, labels[name])
 			}
-			rows = append(rows, encodeRow{tg.store.AppendRefs(nil, tg.set(b, pairs...)), value})
+			rows = append(rows, encodeRow{tg.store.AppendRefs(nil, tg.set(b, pairs...)), value, 1760000000123})
 		}
 	}
 	return rows
@@ -91,7 +92,7 @@ func benchmarkEncode(b *testing.B, corpus string, tg *target, rows []encodeRow) 
 			bytes, memory := 0, int64(0)
 			for b.Loop() {
 				for _, r := range rows {
-					open.append(tg.dict, &row{refs: r.refs, value: r.value, tsMillis: 1760000000123}, 64<<20)
+					open.append(tg.dict, &row{refs: r.refs, value: r.value, tsMillis: r.ts}, 64<<20)
 				}
 				memory = open.memory()
 				if p != ProtocolAuto {
@@ -118,7 +119,7 @@ func benchmarkEncode(b *testing.B, corpus string, tg *target, rows []encodeRow) 
 			bytes = 0
 			for few := range slices.Chunk(rows, 400) { // less than the buffer holds, so that nothing is compressed
 				for _, r := range few {
-					open.append(tg.dict, &row{refs: r.refs, value: r.value, tsMillis: 1760000000123}, 64<<20)
+					open.append(tg.dict, &row{refs: r.refs, value: r.value, tsMillis: r.ts}, 64<<20)
 				}
 				out := output{pool: tg.pool, buf: buf, seg: segments{pool: tg.pool}}
 				ws.one.run(&open, &ws, &out, false)
@@ -134,7 +135,7 @@ func benchmarkEncode(b *testing.B, corpus string, tg *target, rows []encodeRow) 
 	f(ProtocolAuto, 0)
 	f(Protocol1, 0)
 	f(Protocol2, 0)
-	for _, level := range []int{0, 3} {
+	for _, level := range []int{-1, 0, 3, 9} {
 		f(ProtocolVM, level)
 	}
 }

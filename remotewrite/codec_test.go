@@ -16,6 +16,7 @@ import (
 	"scraper/bufpool"
 	"scraper/bufpool/bufpooltest"
 	"scraper/labelcompress"
+	"scraper/zstdframe"
 )
 
 // mixedBlock fills an open block with n rows of all kinds.
@@ -109,29 +110,29 @@ func TestZstdFrame(t *testing.T) {
 	blk := sealIn(b, ProtocolVM, 0, time.Time{})
 	defer blk.release()
 	var h zstd.Header
-	if err := h.Decode(blockBytes(blk)); err != nil || !h.HasFCS || h.FrameContentSize != uint64(blk.rawBytes) || h.WindowSize > zstdWindow {
+	if err := h.Decode(blockBytes(blk)); err != nil || !h.HasFCS || h.FrameContentSize != uint64(blk.rawBytes) || h.WindowSize > zstdframe.MaxDistance {
 		t.Errorf("the header is %+v, %v, want a content of %d bytes", h, err, blk.rawBytes)
 	}
 }
 
-// TestZstdEncoderGoes sees that the encoder's memory is counted, and goes when nobody uses it.
-func TestZstdEncoderGoes(t *testing.T) {
+// TestEncoderGoes sees that what encoding takes is counted, and goes when nobody uses it.
+func TestEncoderGoes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, func(o *Options) { o.Protocol = ProtocolVM }, Destination{URL: "http://a.example/"})
 		r.serve("a.example:80", status(204))
 		r.run()
 		r.commit(t, r.Writer, 0, 10, 1)
 		time.Sleep(2 * second)
-		if n := r.Stats().OpenBytes; n < zstdBytes {
+		if n := r.Stats().OpenBytes; n < 4*maxRing {
 			t.Errorf("%d bytes after a block, want those of an encoder", n)
 		}
-		time.Sleep(2 * zstdIdle)
+		time.Sleep(2 * time.Minute)
 		if n := r.Stats().OpenBytes; n != 0 {
 			t.Errorf("%d bytes after a while, want none", n)
 		}
 		r.commit(t, r.Writer, 0, 10, 2)
 		time.Sleep(2 * second)
-		if n := r.Shrink(); n < zstdBytes {
+		if n := r.Shrink(); n < 4*maxRing {
 			t.Errorf("Shrink released %d bytes, want those of an encoder", n)
 		}
 	})

@@ -2,9 +2,6 @@ package remotewrite
 
 import (
 	"encoding/binary"
-	"sync"
-	"sync/atomic"
-	"time"
 
 	"github.com/klauspost/compress/s2"
 	"github.com/klauspost/compress/zstd"
@@ -28,12 +25,8 @@ const (
 	segBytes = 32 << 10
 	// maxHeader is the room for the length of the uncompressed block, which snappy puts first and which is known last.
 	maxHeader = binary.MaxVarintLen32
-	// zstdWindow is how far back zstd looks: over most of a block of 10,000 samples. What has the labels of a pod is as far
-	// apart as there are bytes in the families between. A kubelet's cAdvisor series take 14 bytes with 512 KiB, 13.7 with
-	// 1 MiB, 7.9 with 2 MiB, 7.6 with 4 MiB; kube-state-metrics' 6.8, 6.1, 4.5, 4.5. It is memory, once.
+	// zstdWindow is how far back zstd looks where a request is compressed again.
 	zstdWindow = 2 << 20
-	// zstdIdle is how long an encoder for zstd is kept which nobody uses.
-	zstdIdle = time.Minute
 )
 
 // output is where an encoder writes: a buffer which is compressed whenever it is full.
@@ -132,66 +125,12 @@ func (s *segments) trim() {
 	}
 }
 
-// zstdEncoder is the one encoder for zstd of a Writer: it takes more than a megabyte, so there is one, which is used by one
-// block at a time, and let go when nobody needs it.
-type zstdEncoder struct {
-	level zstd.EncoderLevel
-
-	bytes atomic.Int64 // of memory
-
-	mu   sync.Mutex // held while a block is compressed
-	enc  *zstd.Encoder
-	used time.Time
-}
-
-// newZstdEncoder returns an encoder with one of zstd's own levels, of which there are fewer here.
-func newZstdEncoder(level int) *zstdEncoder {
-	z := &zstdEncoder{level: zstd.SpeedFastest}
-	if level > 0 {
-		z.level = zstd.EncoderLevelFromZstd(level)
-	}
+// newZstd returns an encoder which writes a frame with size bytes of content to s. It takes more than a megabyte, and it is for
+// pieces of blocks which a receiver refused, so one is made each time, and none is kept. Blocks are compressed by weaver.
+func newZstd(s *segments, size int) *zstd.Encoder {
+	// A concurrency of 1 keeps it from starting goroutines; the options cannot be wrong.
+	z, _ := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithLowerEncoderMem(true), zstd.WithWindowSize(zstdWindow),
+		zstd.WithEncoderCRC(false), zstd.WithEncoderLevel(zstd.SpeedFastest))
+	z.ResetContentSize(s, int64(size))
 	return z
 }
-
-// begin returns the encoder, which writes a frame with size bytes of content to s. The caller calls end.
-func (z *zstdEncoder) begin(s *segments, size int) *zstd.Encoder {
-	z.mu.Lock()
-	if z.enc == nil {
-		// A concurrency of 1 keeps it from starting goroutines; the options cannot be wrong.
-		z.enc, _ = zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithLowerEncoderMem(true), zstd.WithWindowSize(zstdWindow),
-			zstd.WithEncoderCRC(false), zstd.WithEncoderLevel(z.level))
-		z.bytes.Store(zstdBytes)
-	}
-	z.enc.ResetContentSize(s, int64(size))
-	return z.enc
-}
-
-func (z *zstdEncoder) end() error {
-	err := z.enc.Close()
-	if err != nil {
-		z.enc = nil
-		z.bytes.Store(0)
-	} else {
-		z.enc.Reset(nil)
-	}
-	z.used = time.Now()
-	z.mu.Unlock()
-	return err
-}
-
-// shrink lets the encoder go if it was not used since the given time, and reports whether there was one. It waits for nobody.
-func (z *zstdEncoder) shrink(before time.Time) bool {
-	if !z.mu.TryLock() {
-		return false
-	}
-	defer z.mu.Unlock()
-	if z.enc == nil || z.used.After(before) {
-		return false
-	}
-	z.enc = nil
-	z.bytes.Store(0)
-	return true
-}
-
-// zstdBytes is about what an encoder for zstd takes.
-const zstdBytes = zstdWindow + 1<<20

@@ -110,18 +110,7 @@ func (e *encoder1) series(dst []byte, b *builder, r *rowReader, fresh bool) []by
 	case batch.KindHistogram:
 		dst = appendHistogram(dst, tagHistogram, r.payload, r.ts, 0)
 	case batch.KindExemplar:
-		dst = append(dst, tagExemplar)
-		n := exemplarBytes1(r, b)
-		dst = binary.AppendUvarint(dst, uint64(n))
-		for i := range r.n {
-			dst = append(dst, b.wire(r.first+i)...)
-		}
-		if r.bits != 0 {
-			dst = binary.LittleEndian.AppendUint64(append(dst, tagDouble2), r.bits)
-		}
-		if r.ts != 0 {
-			dst = binary.AppendUvarint(append(dst, tagVarint3), uint64(r.ts))
-		}
+		dst = appendExemplar1(dst, b, r)
 	default:
 		dst = appendSample(dst, r.bits, r.ts, 0)
 	}
@@ -130,15 +119,27 @@ func (e *encoder1) series(dst []byte, b *builder, r *rowReader, fresh bool) []by
 	return dst
 }
 
+// appendExemplar1 appends the current row's exemplar.
+func appendExemplar1(dst []byte, b *builder, r *rowReader) []byte {
+	dst = binary.AppendUvarint(append(dst, tagExemplar), uint64(exemplarBytes1(r, b)))
+	for i := range r.n {
+		dst = append(dst, b.wire(r.first+i)...)
+	}
+	if r.bits != 0 {
+		dst = binary.LittleEndian.AppendUint64(append(dst, tagDouble2), r.bits)
+	}
+	if r.ts != 0 {
+		dst = binary.AppendUvarint(append(dst, tagVarint3), uint64(r.ts))
+	}
+	return dst
+}
+
 // appendSample appends a sample, with its start if that is known: only version 2 has it. What is zero is left out, as
-// protocol buffers have it; but -0 is not zero.
+// protocol buffers have it; but -0 is not zero. The value comes last, behind the timestamp: what is the same in the next
+// series' sample is in one piece then, together with the labels before it, which saves a compressor a reference.
 func appendSample(dst []byte, value uint64, tsMillis, startMillis int64) []byte {
 	i := len(dst)
 	dst = append(dst, tagSample, 0)
-	if value != 0 {
-		dst = append(dst, tagDouble1)
-		dst = binary.LittleEndian.AppendUint64(dst, value)
-	}
 	if tsMillis != 0 {
 		dst = append(dst, tagVarint2)
 		dst = binary.AppendUvarint(dst, uint64(tsMillis))
@@ -146,6 +147,10 @@ func appendSample(dst []byte, value uint64, tsMillis, startMillis int64) []byte 
 	if startMillis != 0 {
 		dst = append(dst, tagVarint3)
 		dst = binary.AppendUvarint(dst, uint64(startMillis))
+	}
+	if value != 0 {
+		dst = append(dst, tagDouble1)
+		dst = binary.LittleEndian.AppendUint64(dst, value)
 	}
 	dst[i+1] = byte(len(dst) - i - 2) // 31 at most
 	return dst

@@ -53,7 +53,7 @@ type Options struct {
 	MaxPendingBytes int64
 	// Protocol is what blocks are sent in to destinations which do not say it. Default: ProtocolAuto.
 	Protocol Protocol
-	// ZstdLevel is the level of compression by zstd, as zstd counts them: more takes more time. Default: its fastest.
+	// ZstdLevel is how much time compression by zstd takes, in zstd's numbers: below 0 less than by default, from 3 on more.
 	ZstdLevel int
 	// RelabelCacheBytes bounds what a destination with rules of its own keeps of their results. Default: 8 MiB.
 	RelabelCacheBytes int64

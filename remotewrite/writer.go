@@ -189,7 +189,7 @@ func (w *Writer) flushLoop(ctx context.Context) {
 				g.turn(time.Now())
 			}
 			w.mu.RUnlock()
-			w.codec.turn(time.Now())
+			w.codec.turn()
 		case <-w.clock.timer.C:
 			now := time.Now()
 			w.clock.rang(now)

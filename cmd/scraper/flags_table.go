@@ -222,7 +222,7 @@ func remoteWriteFlags(s *Settings, l *lists) []*flagDef {
 		{name: "remoteWrite.forceVMProto", family: ofVMAgent, group: group, perURL: true, value: &l.forceVM,
 			help: "As -remoteWrite.protocol=vm."},
 		{name: "remoteWrite.vmProtoCompressLevel", family: ofVMAgent, group: group, arg: "number", value: intValue{&s.ZstdLevel, -22},
-			help: "How hard to compress by zstd, from -22 to 22. There are four steps: up to 2, 5, 9, and more."},
+			help: "How hard to compress by zstd, from -22 to 22. There are four steps: below 0, from 0 on, from 3 on and from 6 on."},
 		{name: "remoteWrite.onRefused", family: ofScraper, group: group, perURL: true, arg: "split|drop", def: onRefusedWords[0], value: &l.onRefused,
 			help: "What to do with a request that is answered by 400, 413 or 422: split halves it until the refused series stand alone, and drops those; drop drops it whole."},
 		{name: "remoteWrite.onAuthError", family: ofScraper, group: group, perURL: true, arg: "retry|drop", def: onAuthErrorWords[0], value: &l.onAuthError,

@@ -1,0 +1,9 @@
+package zstdframe
+
+import (
+	"testing"
+
+	"scraper/internal/leaktest"
+)
+
+func TestMain(m *testing.M) { leaktest.Main(m) }
