@@ -143,7 +143,7 @@ func (c *client) send(ctx context.Context, open *bodies, blk *block, attempt int
 		}
 		fail := &sendError{
 			Status: code, Verdict: what, RetryAfter: retryAfter(resp.Header, time.Now()), Stored: stored(resp.Header), Understood: saysWritten(resp.Header),
-			Words: c.redact.text(strings.TrimSpace(text)),
+			Words: c.redact.text(hideQuery(strings.TrimSpace(text), target)),
 		}
 		if code != http.StatusTemporaryRedirect && code != http.StatusPermanentRedirect {
 			fail.Err = answerError(fail)
@@ -265,6 +265,14 @@ func answerError(fail *sendError) error {
 		return nil
 	}
 	return errors.New(strconv.Quote(fail.Words))
+}
+
+// hideQuery takes the query of the URL which was asked out of an answer: a redirect may have added one that is secret.
+func hideQuery(text string, asked *url.URL) string {
+	if len(asked.RawQuery) < minSecretBytes {
+		return text
+	}
+	return strings.ReplaceAll(text, asked.RawQuery, "<hidden>")
 }
 
 // retire tells those who use the transport that there is another one.

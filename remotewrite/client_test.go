@@ -174,7 +174,7 @@ func TestSecretsStaySecret(t *testing.T) {
 				if st.LastError == "" || r.logs.String() == "" {
 					t.Error("nothing failed")
 				}
-				for _, s := range []string{pw, token, header, "/write"} {
+				for _, s := range []string{pw, pw[:7], token, header, "/write"} {
 					if strings.Contains(text, s) {
 						t.Errorf("%q is shown: %s", s, text)
 					}
@@ -188,6 +188,16 @@ func TestSecretsStaySecret(t *testing.T) {
 			_, p, _ := req.BasicAuth()
 			w.WriteHeader(400)
 			_, _ = io.WriteString(w, "bad request: ?"+req.URL.RawQuery+" "+p+" "+req.Header.Get("X-Key"))
+		}))
+	})
+	f("echo of a redirect's query", nil, func(r *rig) {
+		r.serve("a.example:80", http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+			if req.URL.Path == "/write" {
+				http.Redirect(w, req, "/next?signature="+pw[:7]+header+"x", 307)
+				return
+			}
+			w.WriteHeader(503)
+			_, _ = io.WriteString(w, "away: ?"+req.URL.RawQuery)
 		}))
 	})
 	f("OAuth2", func(d *Destination) {
