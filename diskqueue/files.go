@@ -27,6 +27,8 @@ type fileSystem interface {
 	rename(from, to string) error
 	readDir(path string) ([]fs.DirEntry, error)
 	syncDir(path string) error
+	// isAt reports whether f is what lies at path, as far as can be told.
+	isAt(f file, path string) bool
 	// lock opens a file and locks it until it is closed. The error is ErrLocked if somebody else has it.
 	lock(path string) (file, error)
 }
@@ -76,6 +78,15 @@ func (osFiles) lock(path string) (file, error) {
 		return nil, err
 	}
 	return f, nil
+}
+
+func (osFiles) isAt(f file, path string) bool {
+	there, err := os.Stat(path)
+	if err != nil {
+		return !errors.Is(err, fs.ErrNotExist)
+	}
+	mine, err := f.Stat()
+	return err != nil || os.SameFile(mine, there)
 }
 
 // IsFull reports whether an error says that there is no room, so that dropping what is old would help.

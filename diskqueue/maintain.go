@@ -16,6 +16,10 @@ func (q *Queue) Maintain(now time.Time) error {
 		q.mu.Unlock()
 		return nil
 	}
+	if err := q.returnLocked(); err != nil {
+		q.mu.Unlock()
+		return fmt.Errorf("diskqueue: make the directory anew: %w", err)
+	}
 	q.expireLocked(now)
 	q.clearStartsLocked() // a second after the start
 	due := q.syncDueLocked(now)
@@ -25,6 +29,42 @@ func (q *Queue) Maintain(now time.Time) error {
 		return nil
 	}
 	return q.Sync()
+}
+
+// returnLocked makes the queue's directory anew if somebody has removed or replaced it. What was in it can be read as long as
+// its files are open; what comes from now on is where the next process looks for it.
+func (q *Queue) returnLocked() error {
+	if q.fs.isAt(q.lock, filepath.Join(q.opts.Dir, lockName)) {
+		return nil
+	}
+	was := q.lock
+	if err := q.lockDir(); err != nil {
+		q.lock = was
+		return err
+	}
+	_ = was.Close()
+	q.opts.Logger.Warn("directory of the queue was gone and is made anew: what is pending is lost if the process is killed", "dir", q.opts.Dir, "blocks", q.pending.Blocks)
+	for _, g := range q.spares {
+		q.setSize(g, 0)
+		g.closeFile()
+	}
+	q.spares, q.bad = nil, nil
+	for _, g := range q.segs {
+		q.setSize(g, 0)
+		g.adrift = true
+	}
+	if g := q.open; g != nil {
+		q.open = nil
+		q.settledLocked(g)
+	}
+	if q.acks.f != nil {
+		_ = q.acks.f.Close()
+	}
+	if err := q.newAckFile(); err != nil {
+		q.acks = &ackFile{err: err}
+	}
+	q.writeStarts(0)
+	return nil
 }
 
 // syncDueLocked reports whether a block has been pending for long.

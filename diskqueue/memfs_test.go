@@ -80,6 +80,8 @@ func (m *memFS) open(path string, create bool) (file, error) {
 
 func (m *memFS) mkdir(string) error { return nil }
 
+func (m *memFS) isAt(f file, path string) bool { return m.files[path] == f.(*memFile).d }
+
 func (m *memFS) remove(path string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()

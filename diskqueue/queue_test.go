@@ -607,6 +607,64 @@ func TestForeignFiles(t *testing.T) {
 	}
 }
 
+// TestDirectoryIsRemoved removes the directory under a queue: what it still has is handed out, and what comes afterwards
+// outlives the process.
+func TestDirectoryIsRemoved(t *testing.T) {
+	for _, how := range []string{"removed", "renamed"} {
+		dir := filepath.Join(t.TempDir(), "parent", "q")
+		var lost losses
+		o := Options{Dir: dir, Slots: 2, OnLoss: lost.add, segmentBytes: minSegmentBytes}
+		q := mustOpen(t, o)
+		for i := uint64(1); i <= 40; i++ {
+			put(t, q, int(i%2), i, 10<<10)
+		}
+		if err := q.Sync(); err != nil { // which closes what is not written to
+			t.Fatal(err)
+		}
+		if how == "renamed" {
+			if err := os.Rename(filepath.Dir(dir), filepath.Dir(dir)+".old"); err != nil {
+				t.Fatal(err)
+			}
+		} else if err := os.RemoveAll(filepath.Dir(dir)); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			if err := q.Maintain(time.Now()); err != nil {
+				t.Fatalf("%s: Maintain() = %v", how, err)
+			}
+		}
+		for i := uint64(41); i <= 60; i++ {
+			put(t, q, int(i%2), i, 10<<10)
+		}
+		kept := mustOpen(t, Options{Dir: copyOf(t, dir), Slots: 2})
+		if got := len(drain(t, kept, 0)) + len(drain(t, kept, 1)); got != 20 {
+			t.Errorf("%s: %d blocks are in the new directory, want the 20 which came later", how, got)
+		}
+		got := append(drain(t, q, 0), drain(t, q, 1)...)
+		if len(got)+lost.blocks(Damaged) != 60 || len(got) < 20 || !slices.Contains(got, 60) {
+			t.Errorf("%s: %d blocks came and %d are lost, want 60 in all", how, len(got), lost.blocks(Damaged))
+		}
+		if st := q.Stats(); st.Pending != (Pending{}) {
+			t.Errorf("%s: at the end %+v", how, st)
+		}
+		put(t, q, 0, 61, 10)
+		kill(q)
+		if got := drain(t, mustOpen(t, o), 0); fmt.Sprint(got) != "[61]" {
+			t.Errorf("%s: after a kill there are %v, want the last one", how, got)
+		}
+	}
+}
+
+// copyOf is a copy of a directory.
+func copyOf(t *testing.T, dir string) string {
+	t.Helper()
+	to := filepath.Join(t.TempDir(), "copy")
+	if err := os.CopyFS(to, os.DirFS(dir)); err != nil {
+		t.Fatal(err)
+	}
+	return to
+}
+
 // TestHealthyStarts is killed after each start, but not before the backlog was read: nothing is set aside.
 func TestHealthyStarts(t *testing.T) {
 	o := Options{Dir: t.TempDir(), Slots: 1}

@@ -15,12 +15,12 @@ func (q *Queue) recycleLocked(g *segment) {
 		q.open = nil
 	}
 	g.gone = true
-	spare := &segment{path: g.path, f: g.f, size: g.size}
+	spare := &segment{path: g.path, f: g.f, size: g.size, adrift: g.adrift}
 	if cap(g.index) <= maxKeptIndex {
 		spare.index = g.index[:0]
 	}
 	g.f, g.index = nil, nil
-	if len(q.spares) < maxSpares {
+	if len(q.spares) < maxSpares && !g.adrift {
 		// Without its header nothing in it can come back, whatever happens to the acknowledgements.
 		if q.openFileLocked(spare) == nil {
 			if _, err := spare.f.WriteAt(make([]byte, pageBytes), 0); err == nil {

@@ -23,6 +23,7 @@ type segment struct {
 	pending  int       // blocks in slots
 	index    []entry   // its blocks, where they are needed
 	loaded   bool
+	adrift   bool      // the directory which its file was in is gone: it is written to no more
 	gone     bool      // its file has another life, or none
 	unsynced bool      // written to since the last fsync
 	scanned  bool      // what is pending is known from its records, not from its footer

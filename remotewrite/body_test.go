@@ -203,11 +203,11 @@ func TestBodiesOverHTTP(t *testing.T) {
 		var next atomic.Int64
 		var clients sync.WaitGroup
 		var mu sync.Mutex // of the builder's label store, which is for one goroutine
-		rounds := int64(300)
+		rounds, senders := int64(300), 8
 		if *long {
-			rounds = 3400 // 10,200 sends
+			rounds, senders = 3400, 64 // 10,200 sends
 		}
-		for range 8 {
+		for range senders {
 			clients.Go(func() {
 				c := clientTo(t, Destination{URL: s.URL, HTTP: h, Timeout: 5 * time.Second})
 				defer closeIdle(c.rt)
