@@ -35,6 +35,7 @@ type Admission struct {
 
 	mu      sync.Mutex
 	granted int64
+	active  int   // grants which are not parked
 	small   int64 // of these, what small work has
 	visible int64 // of these, what accounts show
 	// credit is how much of the room's use was visible then; settled is what work left behind which has ended since.
@@ -65,7 +66,7 @@ type Request struct {
 type Grant struct {
 	a              *Admission
 	bytes, visible int64
-	small          bool
+	small, parked  bool
 }
 
 // NewAdmission returns an Admission of what room says, in bytes, for all work together; less than nothing is nothing, and
@@ -153,6 +154,7 @@ func (a *Admission) Fits(bytes int64) bool {
 func (a *Admission) grant(r *Request) *Grant {
 	g := &Grant{a: a, bytes: r.bytes, small: r.bytes <= smallBytes}
 	a.granted += g.bytes
+	a.active++
 	if g.small {
 		a.small += g.bytes
 	}
@@ -173,7 +175,7 @@ func (a *Admission) fits(bytes int64) bool {
 	free := a.free()
 	kept := max(0, free+a.granted) / growthShare
 	switch {
-	case a.granted == 0 && bytes <= aloneBytes:
+	case a.active == 0 && bytes <= aloneBytes:
 		return true
 	case bytes <= smallBytes:
 		return bytes <= free && (a.small+bytes <= kept || bytes <= free-kept)
@@ -243,7 +245,7 @@ func (g *Grant) Grow(bytes, visible int64) bool {
 	if more <= 0 {
 		return true
 	}
-	alone := a.granted == g.bytes && bytes <= aloneBytes
+	alone := a.active == 1 && !g.parked && bytes <= aloneBytes
 	if !alone && more > a.free() {
 		a.stats.Starved++
 		return false
@@ -257,18 +259,22 @@ func (g *Grant) Grow(bytes, visible int64) bool {
 	return true
 }
 
-// Shrink gives back what is beyond so many bytes.
-func (g *Grant) Shrink(bytes int64) {
-	if g == nil || g.a == nil || bytes >= g.bytes {
+// Park gives back what is beyond so many bytes, while the work does not get on by itself: others may be alone with it. It
+// asks for another grant when it gets on.
+func (g *Grant) Park(bytes int64) {
+	if g == nil || g.a == nil || g.parked {
 		return
 	}
 	a := g.a
 	a.mu.Lock()
+	bytes = min(bytes, g.bytes)
 	a.granted -= g.bytes - bytes
+	a.active--
 	if g.small {
-		a.small -= g.bytes - bytes
+		a.small -= g.bytes
 	}
-	g.bytes = bytes
+	a.visible -= g.visible
+	g.bytes, g.visible, g.small, g.parked = bytes, 0, false, true
 	a.mu.Unlock()
 	a.Serve()
 }
@@ -282,6 +288,9 @@ func (g *Grant) Release(stays int64) {
 	a := g.a
 	a.mu.Lock()
 	a.granted -= g.bytes
+	if !g.parked {
+		a.active--
+	}
 	if g.small {
 		a.small -= g.bytes
 	}

@@ -178,9 +178,15 @@ func TestAdmissionCountsWhatStays(t *testing.T) {
 	if g.Grow(2100*kib1, 1000*kib1) {
 		t.Error("Grow beyond the room = true")
 	}
-	g.Shrink(100 * kib1)
+	g.Park(100 * kib1)
 	if g.Bytes() != 100*kib1 {
-		t.Errorf("after Shrink the grant is %d", g.Bytes())
+		t.Errorf("after Park the grant is %d", g.Bytes())
+	}
+	a.room.Store(0)
+	if h := ask(500); h == nil {
+		t.Error("who does not get on keeps from others what they may have alone")
+	} else {
+		h.Release(0)
 	}
 	g.Release(0)
 }
@@ -242,7 +248,7 @@ func TestAdmissionWithoutLimit(t *testing.T) {
 		if r != nil || !g.Grow(1<<62, 0) || !a.Fits(1<<62) {
 			t.Error("Ask without a limit has to wait")
 		}
-		g.Shrink(0)
+		g.Park(0)
 		g.Release(0)
 		a.Serve()
 		if s := a.Stats(); s != (AdmissionStats{}) {

@@ -126,7 +126,7 @@ func (m *Manager) withdrawLocked(t *target) {
 func (tn *turn) park() {
 	if tn.grant != nil && !tn.parked {
 		tn.reserved, tn.parked = tn.grant.Bytes(), true
-		tn.grant.Shrink(parkedBytes)
+		tn.grant.Park(parkedBytes)
 	}
 }
 
@@ -172,8 +172,18 @@ type metered struct {
 	tn     *turn
 	read   *reading
 	packed bool
+	thawed bool // new series are learnt though memory is high
 	// table and labels are what the target's table and labels took before.
 	table, labels int64
+}
+
+// thaws lets a target learn new series though memory is high, if it is a known one which would lose what it has without
+// them, and memory is not nearly critical.
+func (x *metered) thaws() bool {
+	x.read.thaws = nil
+	mem := x.m.opts.Memory
+	x.thawed = x.read.tab.base > 0 && mem.Room()-mem.Admission().Stats().Granted > int64(2*letInTo*float64(mem.Limit()))
+	return x.thawed
 }
 
 func (x *metered) Read(p []byte) (int, error) {
@@ -185,7 +195,7 @@ func (x *metered) Read(p []byte) (int, error) {
 
 func (x *metered) afford() error {
 	r := x.read
-	r.frozen = x.m.opts.Memory.Level() >= memlimit.High && !x.tn.letIn
+	r.frozen = x.m.opts.Memory.Level() >= memlimit.High && !x.tn.letIn && !x.thawed
 	if x.tn.grant == nil {
 		return nil
 	}

@@ -62,6 +62,9 @@ type inline struct {
 	over bool
 }
 
+// isFull reports whether there is hardly room for another series of an ordinary size.
+func (in *inline) isFull() bool { return in.bytes > maxInlineBytes-4<<10 }
+
 // unfit takes the current sample, whose labels the learner has, and which err kept from being learnt.
 func (r *reading) unfit(err error) {
 	in := &r.inline

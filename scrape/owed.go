@@ -22,6 +22,7 @@ func (m *Manager) owesLocked(t *target, n int64) {
 	s.owed += n - t.owes
 	if t.owes == 0 && n > 0 {
 		s.owing = append(s.owing, t)
+		m.wakeUp()
 	}
 	t.owes = n
 }

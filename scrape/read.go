@@ -52,10 +52,12 @@ type reading struct {
 	// missed is the length of the next line's text if the table is known not to have it, else 0; missedHash is its hash.
 	missed     int
 	missedHash uint64
-	over       bool  // beyond a limit: the rest is only counted
-	frozen     bool  // memory is short: nothing new is learnt
-	tooLarge   error // why the first histogram which cannot be reduced to its limit is refused
-	inline     inline
+	over       bool // beyond a limit: the rest is only counted
+	frozen     bool // memory is short: nothing new is learnt
+	// thaws, if not nil, is asked once whether new series may be learnt all the same.
+	thaws    func() bool
+	tooLarge error // why the first histogram which cannot be reduced to its limit is refused
+	inline   inline
 	// special says that the current entry is more than a float sample: a histogram, or a sample with exemplars.
 	special bool
 	extra   extraScratch
@@ -312,6 +314,9 @@ func (r *reading) unknown(series []byte, hash uint64) error {
 	}
 	_, timed := r.p.Timestamp()
 	timed = timed && r.honorTime
+	if r.frozen && r.inline.isFull() && r.thaws != nil && r.thaws() {
+		r.frozen = false
+	}
 	if r.frozen && tab.base == 0 {
 		r.unfit(errShort)
 		return nil

@@ -227,7 +227,7 @@ func (m *Manager) readBody(tn *turn, resp *http.Response, w *worker, held *bool)
 		r.sampleLimit = job.SampleLimit
 	}
 	if meter != nil {
-		meter.read = &r
+		meter.read, r.thaws = &r, meter.thaws
 	}
 	err := r.body()
 	if err == nil {

@@ -20,8 +20,10 @@ const (
 	skipsToGiveBack = 2
 	// releaseTakes is how long what was given back may still show as used: until the dictionary is compacted.
 	releaseTakes = 12 * time.Second
-	// letInEvery is the least time between two targets which are let in: until the use has been looked at again.
+	// letInEvery is the least time between two targets which are let in: until the use has been looked at again. While
+	// memory is normal it is letInFast.
 	letInEvery = 300 * time.Millisecond
+	letInFast  = 100 * time.Millisecond
 	// letInPause is how long nobody is let in after memory was critical; twice as long if that came of letting in, up to
 	// letInMost.
 	letInPause = 15 * time.Second
@@ -154,10 +156,17 @@ func (m *Manager) letInLocked(now time.Time) {
 		return
 	}
 	m.unholdLocked(best)
-	s.letInAt, s.lastIn = now.Add(letInEvery), now
+	s.letInAt, s.lastIn = now.Add(s.letInWait()), now
 	best.letIn = best.cost.total()
 	s.letting += best.letIn
 	s.readmitted++
+}
+
+func (s *shortage) letInWait() time.Duration {
+	if s.level == memlimit.Normal {
+		return letInFast
+	}
+	return letInEvery
 }
 
 // leasts is the least of what was added lately.
@@ -219,7 +228,7 @@ func (m *Manager) lookLocked(now time.Time) time.Duration {
 	m.letInLocked(now)
 	wait := m.payLocked(now)
 	if len(s.held) > 0 && s.level < memlimit.Critical {
-		wait = min(wait, letInEvery)
+		wait = min(wait, s.letInWait())
 	}
 	if s.level > memlimit.Normal || len(s.held) > 0 || mem.Admission().Stats().Waiting > 0 {
 		wait = min(wait, shortTick)

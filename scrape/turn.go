@@ -117,7 +117,10 @@ func (m *Manager) attempt(tn *turn, out *outcome) (over bool) {
 			err = cause
 		}
 	}
-	if tn.starved && err != nil && !errors.Is(err, errRemoved) && !errors.Is(err, errStopping) {
+	if cause := tn.life.Err(); tn.starved && !errors.Is(cause, errRemoved) && !errors.Is(cause, errStopping) {
+		if err == nil {
+			_ = resp.Body.Close()
+		}
 		err = &HeldError{SkipWaiting}
 	}
 	if err == nil {

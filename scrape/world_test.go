@@ -43,7 +43,8 @@ type world struct {
 	stopRun context.CancelFunc
 	ran     chan struct{}
 	// lossy: the test makes a scrape panic, which loses what its table held of the dictionary.
-	lossy bool
+	lossy  bool
+	farmed map[string]*exporter // by farm
 }
 
 // newWorld returns a world without jobs. Its cleanup stops everything, and checks that nothing is left.
