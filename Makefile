@@ -131,7 +131,14 @@ bench-peers-latest: ## builds current versions of both from source; needs a netw
 
 .PHONY: bench-test
 bench-test: ## tests of the benchmark, in a module of its own
-	cd bench && $(GO) vet ./... && $(GO) test -timeout 3m ./...
+	cd bench && $(GO) vet ./... && $(GO) test -timeout 5m ./...
+
+# Flags of the soak: SOAK_FLAGS='-case churn,limit -long'. `cd bench && go run ./soak -help` tells all.
+SOAK_FLAGS ?=
+
+.PHONY: soak
+soak: ## that memory is bounded and goes back, 25 minutes: bench/soak/SOAK.md
+	cd bench && $(GO) run ./soak -results soak/SOAK.md $(SOAK_FLAGS)
 
 .PHONY: clean
 clean:

@@ -3,6 +3,7 @@ package agent
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -24,6 +25,7 @@ type Job struct {
 	// Groups are the targets. Where Watched, they stand in a file which agents watch, and not in the configuration.
 	Groups        []Group
 	Watched       bool
+	SampleLimit   int // 0: none
 	Relabel       []Rule
 	MetricRelabel []Rule
 }
@@ -60,6 +62,8 @@ type Config struct {
 	// Args are more arguments than all agents of the kind get, Env are variables beside this process' own, and Wrapper is a
 	// command which becomes the agent: an absolute path, and arguments.
 	Args, Env, Wrapper []string
+	// Sections are further ones of the file, by name.
+	Sections map[string]any
 }
 
 type yaml = map[string]any
@@ -89,6 +93,7 @@ func (c Config) Write(k Kind) error {
 		}
 		all["remote_write"] = []yaml{remote}
 	}
+	maps.Copy(all, c.Sections)
 	return replaceFile(c.file(), all)
 }
 
@@ -109,6 +114,9 @@ func (c Config) job(j Job) yaml {
 	}
 	if j.Path != "" {
 		one["metrics_path"] = j.Path
+	}
+	if j.SampleLimit > 0 {
+		one["sample_limit"] = j.SampleLimit
 	}
 	if j.HonorLabels {
 		one["honor_labels"] = true

@@ -37,7 +37,7 @@ type Process struct {
 func (a *Agent) Start(c Config, l Launcher, groupDir string) (*Process, error) {
 	command := slices.Concat(c.Wrapper, []string{a.Path}, a.Args(c), c.Args)
 	if groupDir != "" {
-		command = slices.Concat([]string{l.Path, joinFlag, groupDir, "--"}, command)
+		command = l.Command(groupDir, command...)
 	}
 	p := &Process{done: make(chan struct{})}
 	cmd := exec.CommandContext(context.Background(), command[0], command[1:]...) // its end is Stop's and Kill's

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -15,6 +16,11 @@ import (
 
 // joinFlag makes a program that calls BecomeIfAsked join a control group and become another program.
 const joinFlag = "-join-group-and-exec"
+
+// Command is the command line of a program which starts in the control group in groupDir.
+func (l Launcher) Command(groupDir string, program ...string) []string {
+	return slices.Concat([]string{l.Path, joinFlag, groupDir, "--"}, program)
+}
 
 // BecomeIfAsked makes this process another program, in a control group, if its arguments, os.Args, are those which a
 // Launcher gives it. A program which is a Launcher's calls it first.

@@ -20,11 +20,12 @@ type version struct {
 	inactive string // line of memory.stat with the file pages that the kernel would drop first
 	limit    string // file for the limit
 	events   string // file with the number of processes which were killed, as oom_kill
+	most     string // file with the most that was used
 }
 
 var (
-	v1 = version{root + "/memory", "memory.usage_in_bytes", "total_inactive_file", "memory.limit_in_bytes", "memory.oom_control"}
-	v2 = version{root, "memory.current", "inactive_file", "memory.max", "memory.events"}
+	v1 = version{root + "/memory", "memory.usage_in_bytes", "total_inactive_file", "memory.limit_in_bytes", "memory.oom_control", "memory.max_usage_in_bytes"}
+	v2 = version{root, "memory.current", "inactive_file", "memory.max", "memory.events", "memory.peak"}
 )
 
 // Cgroup is a memory control group which the benchmark made for one agent.
@@ -90,6 +91,17 @@ func (g *Cgroup) WorkingSet() (int64, error) {
 	}
 	inactive, err := g.number("memory.stat", g.inactive)
 	return max(0, n-inactive), err
+}
+
+// MostUsed is the most that the group has used, in bytes: pages of files, and what of the kernel's memory is counted there,
+// included. 0 where the kernel does not tell.
+func (g *Cgroup) MostUsed() int64 {
+	text, err := os.ReadFile(filepath.Join(g.dir, g.most))
+	if err != nil {
+		return 0
+	}
+	n, _ := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64)
+	return n
 }
 
 // Killed is how many processes of the group were killed because of its limit.

@@ -1,0 +1,38 @@
+package main
+
+import (
+	"slices"
+	"time"
+)
+
+// slopeStep is over how long the course of the memory is averaged: a garbage collector's saw has teeth.
+const slopeStep = 10 * time.Second
+
+// slope is how fast resident memory grew since some time, in MiB per ten minutes: the median of the slopes between all
+// pairs of averages, which a single step or spike does not move.
+func (r *rig) slope(since time.Time) float64 {
+	var averages []float64
+	for at := since; time.Since(at) >= slopeStep; at = at.Add(slopeStep) {
+		avg, _, _, _ := r.samples.Between(at, at.Add(slopeStep))
+		averages = append(averages, mib(avg))
+	}
+	return median(slopes(averages)) * float64(10*time.Minute) / float64(slopeStep)
+}
+
+// slopes are those between all pairs of points, per step.
+func slopes(ys []float64) (all []float64) {
+	for i := range ys {
+		for j := i + 1; j < len(ys); j++ {
+			all = append(all, (ys[j]-ys[i])/float64(j-i))
+		}
+	}
+	return all
+}
+
+func median(all []float64) float64 {
+	if len(all) == 0 {
+		return 0
+	}
+	slices.Sort(all)
+	return all[len(all)/2]
+}
