@@ -1,6 +1,7 @@
 package scrape
 
 import (
+	"slices"
 	"time"
 
 	"scraper/memlimit"
@@ -39,7 +40,7 @@ func (m *Manager) payLocked(now time.Time) time.Duration {
 	for i := 0; i < len(s.owing); {
 		t := s.owing[i]
 		if t.owes == 0 || t.removed { // paid, or scraped again
-			s.owing = append(s.owing[:i], s.owing[i+1:]...)
+			s.owing = slices.Delete(s.owing, i, i+1)
 			continue
 		}
 		if t.life == nil {
