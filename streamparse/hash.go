@@ -29,7 +29,7 @@ func (p *Parser) peekHashProtobuf(n int) (hash uint64, ok bool) {
 	pb := &p.pb
 	if pb.betweenMetrics() {
 		if labels := p.guessPlain(n); labels != nil {
-			return sampleHash(mix(pb.nameHash, maphash.Bytes(p.seed, labels)), pb.plainTag, 0), true
+			return mix(pb.familyHash, maphash.Bytes(p.seed, labels)), true
 		}
 	}
 	if !p.prepared(n) {
@@ -52,19 +52,17 @@ func (p *Parser) keyHash() uint64 {
 	pb := &p.pb
 	if !pb.hashed {
 		pb.hashed = true
-		pb.metricHash = mix(pb.nameHash, maphash.Bytes(p.seed, pb.key[pb.nameEnd+1:pb.labelsEnd]))
+		pb.metricHash = mix(pb.familyHash, maphash.Bytes(p.seed, pb.key[pb.nameEnd+1:pb.labelsEnd]))
+	}
+	if pb.plainTag != 0 {
+		return pb.metricHash
 	}
 	bound := uint64(0)
 	tail := pb.key[pb.labelsEnd:]
 	if len(tail) > 1 {
 		bound = binary.LittleEndian.Uint64(tail[1:])
 	}
-	return sampleHash(pb.metricHash, tail[0], bound)
-}
-
-// sampleHash is the hash of a metric's sample, by what its key ends with.
-func sampleHash(metric uint64, kind byte, bound uint64) uint64 {
-	return mix(metric+uint64(kind), bound)
+	return mix(pb.metricHash+uint64(tail[0]), bound)
 }
 
 // mix makes one hash of two, or of one and a number that a target may choose. It is not symmetric: a product's halves

@@ -80,8 +80,8 @@ type protobuf struct {
 	key       []byte
 	nameEnd   int
 	labelsEnd int
-	// nameHash is the family's name's, and metricHash that of the key up to labelsEnd, if hashed.
-	nameHash   uint64
+	// familyHash is that of the name and plainTag, and metricHash that of the key up to labelsEnd, too, if hashed.
+	familyHash uint64
 	metricHash uint64
 	hashed     bool
 
@@ -95,9 +95,9 @@ type protobuf struct {
 	ready       bool
 	isHistogram bool
 	start       stamp
-	// guess is the next metric if its key has as many bytes as were peeked for: guessed, or 0.
-	guess   plainMetric
-	guessed int
+	// guessed is how many bytes the next metric's key has if it is the one that was peeked for, or 0. The metric ends guessEnd
+	// bytes behind pos.
+	guessed, guessEnd int
 }
 
 func (pb *protobuf) reset() {
@@ -187,7 +187,7 @@ func (p *Parser) takeProtobuf(n int) bool {
 		return false
 	}
 	pb.guessed = 0
-	p.takePlain(&pb.guess)
+	p.advance(pb.guessEnd)
 	return true
 }
 

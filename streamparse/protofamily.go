@@ -181,7 +181,6 @@ func (p *Parser) startFamily() error {
 	pb.started = true
 	pb.meta = metaHelp
 	pb.key = append(name, endOfName)
-	pb.nameHash = maphash.Bytes(p.seed, name)
 	switch pb.typ {
 	case familyCounter:
 		pb.plainTag = 3<<3 | wireBytes
@@ -192,6 +191,7 @@ func (p *Parser) startFamily() error {
 	default:
 		pb.plainTag = 0
 	}
+	pb.familyHash = maphash.Bytes(p.seed, name) + uint64(pb.plainTag)
 	return nil
 }
 

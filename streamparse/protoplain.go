@@ -9,14 +9,6 @@ import (
 // timestamp. For them there are two ways which are shorter than parseField. Whatever else they find they leave to it, and it
 // would make the same of what they take.
 
-// plainMetric is what stands behind the labels of such a metric.
-type plainMetric struct {
-	value  float64
-	millis int64
-	start  stamp
-	end    int // of the whole field, behind pos
-}
-
 // plainBody returns the metric that stands at pos, if all of it is in the window, and where that ends.
 func (p *Parser) plainBody() (m []byte, end int) {
 	pb := &p.pb
@@ -31,16 +23,19 @@ func (p *Parser) plainBody() (m []byte, end int) {
 	return p.w[i : i+n], i + n - p.pos
 }
 
-// plainTail reads what stands behind the labels, which end at m[k].
-func (pb *protobuf) plainTail(m []byte, k int, into *plainMetric) bool {
+// plainTail makes what stands behind the labels, which end at m[k], the current sample's value and times. It returns false
+// where there is something unusual, and may have made half of it.
+func (p *Parser) plainTail(m []byte, k int) bool {
 	const head = uint32(9)<<8 | uint32(1<<3|wireFixed64)<<16
+	pb := &p.pb
 	if k+11 > len(m) {
 		return false
 	}
 	t := m[k:]
-	into.value = math.Float64frombits(binary.LittleEndian.Uint64(t[3:]))
-	into.millis = 0
-	into.start.isSet = false
+	p.value = normal(math.Float64frombits(binary.LittleEndian.Uint64(t[3:])))
+	p.ts, p.hasTS = 0, false
+	pb.start.isSet = false
+	p.current = nil
 	if len(t) == 11 && binary.LittleEndian.Uint32(t)&0xffffff == head|uint32(pb.plainTag) { // what most are
 		return true
 	}
@@ -52,8 +47,8 @@ func (pb *protobuf) plainTail(m []byte, k int, into *plainMetric) bool {
 		if n >= 0x80-9 || n < 2 || n > len(rest) || rest[0] != 3<<3|wireBytes || int(rest[1]) != n-2 || pb.typ != familyCounter {
 			return false
 		}
-		into.start = stamp{}
-		if decodeStamp(rest[2:n], &into.start) != nil {
+		pb.start = stamp{}
+		if decodeStamp(rest[2:n], &pb.start) != nil {
 			return false
 		}
 		rest = rest[n:]
@@ -63,7 +58,7 @@ func (pb *protobuf) plainTail(m []byte, k int, into *plainMetric) bool {
 		if rest[0] != 6<<3|wireVarint || used != len(rest)-1 || used <= 0 {
 			return false
 		}
-		into.millis = int64(t)
+		p.ts, p.hasTS = int64(t), t != 0
 	}
 	return true
 }
@@ -80,41 +75,29 @@ func (p *Parser) plain() bool {
 		}
 		k = next + n
 	}
-	var plain plainMetric
-	if !pb.plainTail(m, k, &plain) {
+	if !p.plainTail(m, k) {
 		return false
 	}
-	plain.end = end
 	pb.key = append(append(pb.key[:pb.nameEnd+1], m[:k]...), pb.plainTag)
 	pb.labelsEnd, pb.hashed = len(pb.key)-1, false
-	p.takePlain(&plain)
+	p.advance(end)
 	pb.ready = true
 	return true
 }
 
-// guessPlain returns a view of the labels of the next metric if its key has n bytes and it is a plain one. It does not look at
-// them: they end where a key of n bytes says. If that is wrong, the key is none that anybody has met, since the labels of
-// a key that Next gave end with it. Nothing is taken.
+// guessPlain returns a view of the labels of the next metric if its key has n bytes and it is a plain one, and makes its value
+// and times the current ones, so that nothing is left for Take. It does not look at the labels: they end where a key of
+// n bytes says. If that is wrong, the key is none that anybody has met, since the labels of a key that Next gave end with it.
 func (p *Parser) guessPlain(n int) []byte {
 	pb := &p.pb
 	pb.guessed = 0
 	m, end := p.plainBody()
 	k := n - pb.nameEnd - 2
-	if k < 0 || !pb.plainTail(m, k, &pb.guess) {
+	if k < 0 || !p.plainTail(m, k) {
 		return nil
 	}
-	pb.guess.end = end
-	pb.guessed = n
+	pb.guessed, pb.guessEnd = n, end
 	return m[:k]
-}
-
-// takePlain makes the metric the current one.
-func (p *Parser) takePlain(m *plainMetric) {
-	p.value = normal(m.value)
-	p.ts, p.hasTS = m.millis, m.millis != 0
-	p.current = nil
-	p.pb.start = m.start
-	p.advance(m.end)
 }
 
 // shortLength returns the length at b[i] if it takes one byte or two, and where it ends, else 0. b has two more bytes.
