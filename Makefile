@@ -111,10 +111,12 @@ bench: ## whole agents beside their peers, three quarters of an hour: bench/RESU
 # What is in BENCH_RAW is not measured again, so this goes on where it was interrupted; another version begins anew.
 BENCH_RAW ?= raw/$(VERSION)
 BENCH_ALL = steady,node60-a,node60-b,small,small-tls,huge,blackholes,idle,idle-100,burst,churn,gzip,shuffle
+BENCH_LATEST = steady,node60-a,node60-b
 
 .PHONY: bench-all
-bench-all: ## all scenarios without faults in short windows, at most 35 minutes, beside Debian's peers
+bench-all: ## all scenarios without faults in short windows, at most 35 minutes, beside Debian's peers; some beside current ones, 10 minutes
 	cd bench && $(GO) run . -quick -scenario $(BENCH_ALL) -raw $(BENCH_RAW) -resume -stop-after 35m -results RESULTS.md $(BENCH_FLAGS)
+	cd bench && $(GO) run . -quick -scenario $(BENCH_LATEST) -raw $(BENCH_RAW) -resume -results RESULTS.md $(BENCH_PEERS) $(BENCH_FLAGS)
 
 .PHONY: bench-render
 bench-render: ## bench/RESULTS.md from what bench-all has measured so far
@@ -131,7 +133,7 @@ bench-peers-latest: ## builds current versions of both from source; needs a netw
 
 .PHONY: bench-test
 bench-test: ## tests of the benchmark, in a module of its own
-	cd bench && $(GO) vet ./... && $(GO) test -timeout 5m ./...
+	cd bench && $(GO) vet ./... && $(GO) test -timeout 10m ./...
 
 # Flags of the soak: SOAK_FLAGS='-case churn,limit -long'. `cd bench && go run ./soak -help` tells all.
 SOAK_FLAGS ?=

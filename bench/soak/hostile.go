@@ -115,9 +115,12 @@ func (t *trial) onTime(what string, targets []*farm.Target, since time.Time, int
 	}
 	late.Finish()
 	t.figure("%s: %d scrapes, %d left out, 99 %% at most %.0f ms late", what, late.Scrapes, late.Skipped, late.P99Millis)
-	// On a machine whose cores are all busy with targets as well, a tenth of a second is nobody's fault.
-	t.want(late.Skipped <= late.Scrapes/pick(t.form, 10, 1000, 1000), "%s: %d scrapes left out of %d", what, late.Skipped, late.Scrapes)
-	t.wantAtMost(what+" late by", late.P99Millis, pick(t.form, 2000, 500+float64(interval.Milliseconds())/20, 500+float64(interval.Milliseconds())/20), "ms")
+	if t.form == short { // a test says nothing about speed: the machine may do much else
+		return
+	}
+	// The cores are busy with targets as well; half a second is nobody's fault.
+	t.want(late.Skipped <= late.Scrapes/1000, "%s: %d scrapes left out of %d", what, late.Skipped, late.Scrapes)
+	t.wantAtMost(what+" late by", late.P99Millis, 500+float64(interval.Milliseconds())/20, "ms")
 }
 
 // health is what the agent says of the only target of a job, if it was scraped since from.

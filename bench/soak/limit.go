@@ -44,14 +44,15 @@ func (t *trial) limited(ctx context.Context, size int64, interval time.Duration)
 	if err != nil {
 		return nil, nil, err
 	}
-	small, err := r.add(ctx, smallTargets, interval, plain(1_000_000, smallSeries))
+	often := pick(t.form, 2*interval, interval, interval) // in the short form, large ones come in a hurry
+	small, err := r.add(ctx, smallTargets, often, plain(1_000_000, smallSeries))
 	if err != nil {
 		r.close()
 		return nil, nil, err
 	}
 	big := job("big", interval, nil)
 	big.Watched = true
-	r.config.Jobs = append(r.config.Jobs, job("small", interval, small), big)
+	r.config.Jobs = append(r.config.Jobs, job("small", often, small), big)
 	return r, small, nil
 }
 
@@ -98,7 +99,7 @@ func (t *trial) outgrow(ctx context.Context, size int64) error {
 		return err
 	}
 	name := fmt.Sprintf("%d MiB", size)
-	if err := r.scraped(ctx, small, 2, time.Minute); err != nil {
+	if err := r.scraped(ctx, small, pick(t.form, 1, 2, 2), time.Minute); err != nil {
 		return err
 	}
 	begun := time.Now()
@@ -140,14 +141,18 @@ func (t *trial) judgeShort(ctx context.Context, r *rig, small []*farm.Target, na
 	t.figure("%s: %d series fit, %d large targets in the end; at most %.1f MiB resident, working set %.1f; %s", name, fits*bigSeries,
 		len(r.config.Jobs[1].Groups), mib(anon), mib(set), strings.Join(said, ", "))
 	t.want(sum > 0, "%s: nothing is counted as shed", name)
-	t.onTime(name+": small targets", small, begun, interval)
+	t.onTime(name+": small targets", small, begun, small[0].Period)
 	r.addsUp()
 	t.wantAlive(r, name)
 	if err := r.end(ctx); err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	got := r.missing("small", small)
-	t.want(got.Missing == 0 && got.Doubles == 0, "%s: of the small targets' samples %d are missing, %d came twice", name, got.Missing, got.Doubles)
+	lost := int64(0)
+	if t.form == short { // where the machine does much else, a scrape times out
+		lost = int64(got.Series)
+	}
+	t.want(got.Missing <= lost && got.Doubles == 0, "%s: of the small targets' samples %d are missing, %d came twice", name, got.Missing, got.Doubles)
 	t.wantAlive(r, name+", at the end")
 	return nil
 }

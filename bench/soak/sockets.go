@@ -61,18 +61,22 @@ func sockets(ctx context.Context, t *trial) error {
 		return true
 	})
 	t.wantAlive(r, "64 MiB")
+	_, anon, _, set := r.samples.Between(time.Time{}, time.Now())
+	if r.process.Ended() != "" {
+		return fmt.Errorf("at most %.1f MiB resident were seen, working set %.1f: %w", mib(anon), mib(set), err)
+	}
 	t.want(err == nil || t.form == short, "%v", err)
 	m, err := r.metrics()
 	if err != nil {
 		return err
 	}
 	said, _ := m.shed()
-	_, anon, _, set := r.samples.Between(time.Time{}, time.Now())
 	up := m[`scraper_scrape_scrapes_total{result="up"}`]
 	t.figure("%.0f good scrapes, %.0f failed; at most %.1f MiB resident, working set %.1f, with the kernel's sockets %.1f of 64 MiB; at most %d answers began together; %s",
 		up, m[`scraper_scrape_scrapes_total{result="down"}`], mib(anon), mib(set), mib(r.group.MostUsed()), together.most.Load(),
 		strings.Join(said, ", "))
-	t.want(up >= n*float64(rounds)/4, "%.0f good scrapes, want more of %d", up, n*rounds)
+	// In the short form, on a machine which does much else, all may time out.
+	t.want(up >= n*float64(rounds)/4 || t.form == short, "%.0f good scrapes, want more of %d", up, n*rounds)
 	r.addsUp()
 	return nil
 }
