@@ -35,7 +35,7 @@ func parseFlags(args []string) (flags, error) {
 	var f flags
 	set := flag.NewFlagSet("bench", flag.ContinueOnError)
 	set.StringVar(&f.scenarios, "scenario", "", "scenarios, joined by commas, or all (default: the short set)")
-	set.StringVar(&f.agents, "agents", "ours,ours-snappy,vmagent,prometheus", "agents, joined by commas: ours, ours-snappy (steady only), ours-prometheus, names of peers")
+	set.StringVar(&f.agents, "agents", "ours,ours-snappy,ours-2.0,vmagent,prometheus", "agents, joined by commas: ours, ours-snappy and ours-2.0 (steady only), ours-prometheus, names of peers")
 	set.Var(&f.peers, "peer", "another agent, name=path; its name begins with vmagent or prometheus (may be given several times)")
 	set.StringVar(&f.ours, "ours", "", "our agent's program (default: built from this tree)")
 	set.StringVar(&f.bodies, "bodies", "", "directory with captured bodies of real programs (*.txt), which the node's pods and node_exporter serve; empty: bodies in their likeness")

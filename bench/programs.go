@@ -57,6 +57,9 @@ func findAgents(ctx context.Context, f flags, tmp string) ([]*agent.Agent, error
 			return nil, err
 		}
 		agents = append(agents, a)
+		if two := a.WithVersion2(); two != nil {
+			agents = append(agents, two)
+		}
 	}
 	return agents, nil
 }

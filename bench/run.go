@@ -126,7 +126,7 @@ func (m *measurement) prepare(ctx context.Context, dir string) error {
 	}
 	m.token = "bench-token"
 	m.farm = farm.New(farm.Options{TLS: cert.Config(), Token: m.token})
-	opts := sink.Options{PerSeries: m.scenario.perSeries, MaxSeries: m.scenario.maxSeries}
+	opts := sink.Options{PerSeries: m.scenario.perSeries, MaxSeries: m.scenario.maxSeries, Version2: m.agent.Version2()}
 	if m.scenario.secure {
 		opts.TLS, opts.Token, opts.Delay = cert.Config(), m.token, 30*time.Millisecond
 	}
@@ -308,6 +308,7 @@ func (m *measurement) evaluate(a, b moment) {
 	if r.Samples > 0 {
 		r.CPUPerMillionArrived = r.CPUSeconds / float64(r.Samples) * 1e6
 		r.WirePerSample = float64(b.counts.WireBytes-a.counts.WireBytes) / float64(r.Samples)
+		r.Protocol = m.sink.Protocol()
 		r.BodyPerSample = float64(b.counts.BodyBytes-a.counts.BodyBytes) / float64(r.Samples)
 	}
 	for _, t := range m.farm.Targets() {

@@ -24,6 +24,7 @@ const (
 	OursPrometheus Kind = "ours-prometheus" // with Prometheus' file
 	VMAgent        Kind = "vmagent"
 	Prometheus     Kind = "prometheus"
+	PrometheusV2   Kind = "prometheus, with remote write 2.0"
 	FloorDiscard   Kind = "floor-discard"
 	FloorPush      Kind = "floor-push"
 )
@@ -42,10 +43,27 @@ type Agent struct {
 // the benchmark's takes zstd.
 var variants = map[string][]string{
 	"ours-snappy": {"-remoteWrite.protocol=1.0"},
+	"ours-2.0":    {"-remoteWrite.protocol=2.0"},
 }
 
-// Variant reports whether the agent is ours with other flags than its own.
-func (a *Agent) Variant() bool { return len(variants[a.Name]) > 0 }
+// suffix2 is how the names of agents end which are told to use remote write 2.0.
+const suffix2 = "-2.0"
+
+// Variant reports whether the agent is told to use another protocol than it would by itself.
+func (a *Agent) Variant() bool { return len(variants[a.Name]) > 0 || a.Version2() }
+
+// Version2 reports whether the agent is told to use remote write 2.0.
+func (a *Agent) Version2() bool { return strings.HasSuffix(a.Name, suffix2) }
+
+// WithVersion2 returns the agent, told to use remote write 2.0; nil if it is not a Prometheus which can.
+func (a *Agent) WithVersion2() *Agent {
+	if a.Kind != Prometheus || !a.modern {
+		return nil
+	}
+	b := *a
+	b.Name, b.Kind = a.Name+suffix2, PrometheusV2
+	return &b
+}
 
 // KindOf tells a peer's kind by its name's beginning.
 func KindOf(name string) (Kind, error) {
@@ -129,7 +147,7 @@ func parseVersion(out string) (version string, modern bool) {
 func (a *Agent) Args(c Config) []string {
 	data := filepath.Join(c.Dir, "data")
 	switch a.Kind {
-	case Prometheus, OursPrometheus:
+	case Prometheus, PrometheusV2, OursPrometheus:
 		args := []string{
 			"--config.file=" + c.file(),
 			"--storage.agent.path=" + data,

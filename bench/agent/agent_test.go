@@ -49,9 +49,35 @@ func TestArgs(t *testing.T) {
 		{Agent{Kind: VMAgent}, "-remoteWrite.bearerToken=t"},
 		{Agent{Kind: Ours}, "-remoteWrite.tlsServerName=x"},
 		{Agent{Kind: Ours, Name: "ours-snappy"}, "-remoteWrite.protocol=1.0"},
+		{Agent{Kind: Ours, Name: "ours-2.0"}, "-remoteWrite.protocol=2.0"},
+		{Agent{Kind: PrometheusV2, modern: true}, "--agent"},
 	} {
 		if got := tc.agent.Args(c); !slices.Contains(got, tc.want) {
 			t.Errorf("Args of %s = %q, want %q among them", tc.agent.Kind, got, tc.want)
+		}
+	}
+}
+
+// Prometheus 3 can be told to use remote write 2.0; older ones, and others, cannot.
+func TestWithVersion2(t *testing.T) {
+	a := &Agent{Name: "prometheus-3", Kind: Prometheus, modern: true}
+	two := a.WithVersion2()
+	if two == nil || two.Name != "prometheus-3-2.0" || !two.Version2() || !two.Variant() || a.Version2() || a.Variant() {
+		t.Fatalf("WithVersion2() = %+v", two)
+	}
+	c := Config{Dir: t.TempDir(), WriteURL: "http://127.0.0.1:1/w"}
+	for kind, want := range map[Kind]bool{Prometheus: false, PrometheusV2: true} {
+		if err := c.Write(kind); err != nil {
+			t.Fatal(err)
+		}
+		text, err := os.ReadFile(c.file())
+		if err != nil || strings.Contains(string(text), "io.prometheus.write.v2.Request") != want {
+			t.Errorf("%s: configuration %s, %v, want version 2: %v", kind, text, err, want)
+		}
+	}
+	for _, other := range []*Agent{{Name: "prometheus", Kind: Prometheus}, {Name: "vmagent", Kind: VMAgent}} {
+		if got := other.WithVersion2(); got != nil {
+			t.Errorf("WithVersion2() of %s = %+v, want nil", other.Name, got)
 		}
 	}
 }

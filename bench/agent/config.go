@@ -91,6 +91,9 @@ func (c Config) Write(k Kind) error {
 		if strings.HasPrefix(c.WriteURL, "https:") {
 			remote["tls_config"] = yaml{"ca_file": c.CAFile, "server_name": c.ServerName}
 		}
+		if k == PrometheusV2 {
+			remote["protobuf_message"] = "io.prometheus.write.v2.Request"
+		}
 		all["remote_write"] = []yaml{remote}
 	}
 	maps.Copy(all, c.Sections)

@@ -5,10 +5,11 @@ import (
 	"strings"
 )
 
-// The names of the project's agent, as it runs by default and with snappy.
+// The names of the project's agent, as it runs by default, with snappy, and with remote write 2.0.
 const (
 	ours       = "ours"
 	oursSnappy = "ours-snappy"
+	ours2      = "ours-2.0"
 )
 
 // A goal is a promise of the project about one scenario.
@@ -31,9 +32,18 @@ func goals() []goal {
 		atMost("steady", "CPU-seconds per million samples with snappy", 1.5, 2, cpuPerMillion).with(oursSnappy),
 		ofPeer("steady", "of Prometheus' CPU per sample with snappy", 0.25, "prometheus", cpuPerMillion).with(oursSnappy),
 		atMost("steady", "CPU-seconds per million samples with zstd", 2.1, 2, cpuPerMillion),
+		ofPeer("steady", "of a current vmagent's CPU per sample with zstd", 0.33, "vmagent-latest", cpuPerMillion),
+		atMost("steady", "CPU-seconds per million samples with remote write 2.0", 1.2, 2, cpuPerMillion).with(ours2),
+		ofPeer("steady", "of vmagent's bytes on the wire, with zstd", 1, "vmagent", wire),
+		ofPeer("steady", "of Prometheus' bytes on the wire, with snappy", 1, "prometheus", wire).with(oursSnappy),
+		ofPeer("steady", "of an older vmagent's bytes on the wire, with snappy", 1, "vmagent!", wire).with(oursSnappy),
+		ofPeer("steady", "of Prometheus' bytes on the wire with 1.0, with 2.0", 0.5, "prometheus", wire).with(ours2),
+		ofPeer("steady", "of Prometheus' bytes on the wire, both with 2.0", 1, "prometheus"+suffix2, wire).with(ours2),
 		ofPeer("node60-a", "of vmagent's millicores", 1.0/3, "vmagent", millicores),
+		ofPeer("node60-a", "of vmagent's bytes on the wire", 1, "vmagent", wire),
 		atMost("node60-a", "MiB of working set, at its peak", 28, 1, workingSetPeak),
 		ofPeer("node60-b", "of vmagent's millicores", 1.0/3, "vmagent", millicores),
+		ofPeer("node60-b", "of vmagent's bytes on the wire", 1, "vmagent", wire),
 		atMost("node60-b", "MiB of working set, at its peak", 28, 1, workingSetPeak),
 		atMost("small", "CPU-seconds per million samples", 26, 1, cpuPerMillion),
 		atMost("small", "MiB resident", 48, 1, anonWindow),
@@ -47,6 +57,7 @@ func goals() []goal {
 }
 
 func cpuPerMillion(r Result) float64  { return r.CPUPerMillion }
+func wire(r Result) float64           { return r.WirePerSample }
 func millicores(r Result) float64     { return r.Millicores }
 func anonPeak(r Result) float64       { return float64(r.AnonPeak) / (1 << 20) }
 func anonWindow(r Result) float64     { return float64(r.AnonWindowPeak) / (1 << 20) }
@@ -71,6 +82,19 @@ func atMost(scenario, unit string, limit float64, digits int, value func(Result)
 	}}
 }
 
+// suffix2 is how the names of agents end which are told to use remote write 2.0.
+const suffix2 = "-2.0"
+
+// isPeer reports whether an agent is one of the peers which kind says: those whose names begin with it, or end with suffix2, too,
+// if kind does; with an exclamation mark, the one of that name.
+func isPeer(agent, kind string) bool {
+	if name, exactly := strings.CutSuffix(kind, "!"); exactly {
+		return agent == name
+	}
+	begin, two := strings.CutSuffix(kind, suffix2)
+	return strings.HasPrefix(agent, begin) && strings.HasSuffix(agent, suffix2) == two
+}
+
 // ofPeer is a bound on a ratio between our agent's number and those of all peers of a kind.
 func ofPeer(scenario, unit string, limit float64, kind string, value func(Result) float64) goal {
 	return goal{scenario, fmt.Sprintf("at most %.2f %s", limit, unit), ours, func(s Set, agent string) (string, bool, bool) {
@@ -78,7 +102,7 @@ func ofPeer(scenario, unit string, limit float64, kind string, value func(Result
 		var each []string
 		kept := true
 		for _, peer := range s.Results {
-			if peer.Scenario != scenario || peer.Error != "" || !strings.HasPrefix(peer.Agent, kind) || value(peer) == 0 {
+			if peer.Scenario != scenario || peer.Error != "" || !isPeer(peer.Agent, kind) || value(peer) == 0 {
 				continue
 			}
 			ratio := value(r) / value(peer)
@@ -162,7 +186,7 @@ func writeLosses(b *strings.Builder, set Set) {
 			continue
 		}
 		for _, peer := range of(s.Name, set.Results) {
-			if !strings.HasPrefix(peer.Agent, "vmagent") && !strings.HasPrefix(peer.Agent, "prometheus") || peer.Error != "" {
+			if !strings.HasPrefix(peer.Agent, "vmagent") && !isPeer(peer.Agent, "prometheus") || peer.Error != "" {
 				continue
 			}
 			for _, c := range comparisons {

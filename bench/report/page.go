@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"os"
@@ -22,6 +23,7 @@ var columns = []struct {
 	{"anon peak MiB", func(r Result) string { return mib(r.AnonPeak) }},
 	{"working set peak MiB", func(r Result) string { return mib(r.WorkingSetPeak) }},
 	{"samples/s", func(r Result) string { return number(float64(r.Samples)/max(r.WindowSeconds, 1), 0) }},
+	{"protocol", func(r Result) string { return cmp.Or(r.Protocol, "–") }},
 	{"wire B/sample", func(r Result) string { return number(r.WirePerSample, 1) }},
 	{"late", late},
 	{"p99 ms", func(r Result) string { return number(r.Late.P99Millis, 1) }},
@@ -208,6 +210,8 @@ same addresses.
   what there is.
 - **ours** agrees with the endpoint on a protocol, for which one push may be refused at the start, and comes to zstd as current
   vmagents do; **ours-snappy** is told to use remote write 1.0 with snappy, as Prometheus and older vmagents do.
+- **ours-2.0** and peers with that ending are told to use remote write 2.0, and their endpoint takes it. **protocol** is what
+  arrived last.
 - **wire B/sample**: bytes which came over the connections to the endpoint, headers and TLS included.
 - **late**: scrapes which came more than 50 ms after they were due, by the rhythm of each target's own scrapes; **p99** of that.
 - **missing**, **doubles**: samples which were served and had not arrived at the end, or had arrived more often, counted

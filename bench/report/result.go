@@ -39,6 +39,7 @@ type Result struct {
 
 	WirePerSample float64  `json:"wireBytesPerSample"` // with headers and TLS
 	BodyPerSample float64  `json:"bodyBytesPerSample"`
+	Protocol      string   `json:"protocol,omitempty"` // of the last request
 	Late          Lateness `json:"late"`
 
 	FirstSampleSeconds float64 `json:"firstSampleSeconds"` // from exec to the answer's end

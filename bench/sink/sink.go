@@ -17,6 +17,7 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -29,6 +30,9 @@ type Options struct {
 	TLS   *tls.Config   // nil: plain
 	Token string        // wanted in an Authorization header; empty: none
 	Delay time.Duration // before each answer
+	// Version2 takes remote write 2.0 beside 1.0 in snappy and in zstd. Agents which find out what an endpoint takes prefer
+	// it, so it is for those which are told to use it.
+	Version2 bool
 	// PerSeries counts the samples of each series.
 	PerSeries bool
 	MaxSeries int
@@ -44,7 +48,8 @@ type Sink struct {
 	down     atomic.Bool
 	first    atomic.Int64 // when the first sample arrived, in Unix nanoseconds; 0: none did
 	refused  atomic.Int64
-	ctx      context.Context // of the server's life; its end cuts delays short
+	protocol atomic.Pointer[string] // of the last request which was taken
+	ctx      context.Context        // of the server's life; its end cuts delays short
 	cancel   context.CancelFunc
 }
 
@@ -53,7 +58,7 @@ func Start(ctx context.Context, opts Options) (*Sink, error) {
 	s := &Sink{opts: opts}
 	s.ctx, s.cancel = context.WithCancel(ctx)
 	r, err := receiver.New(receiver.Options{CountOnly: true, CountPerSeries: opts.PerSeries, MaxSeries: opts.MaxSeries,
-		Zstd: true, Intercept: s.intercept})
+		Zstd: true, Version2: opts.Version2, Intercept: s.intercept})
 	if err != nil {
 		return nil, err
 	}
@@ -86,15 +91,36 @@ func (s *Sink) URL() string {
 }
 
 func (s *Sink) handle(w http.ResponseWriter, r *http.Request) {
-	if s.first.Load() != 0 {
-		s.receiver.ServeHTTP(w, r)
-		return
-	}
 	before := s.receiver.Totals().Samples
 	s.receiver.ServeHTTP(w, r)
-	if s.receiver.Totals().Samples > before {
+	if s.receiver.Totals().Samples == before {
+		return
+	}
+	if p := protocolOf(r.Header); s.protocol.Load() == nil || *s.protocol.Load() != p {
+		s.protocol.Store(&p)
+	}
+	if s.first.Load() == 0 {
 		s.first.CompareAndSwap(0, time.Now().UnixNano())
 	}
+}
+
+// protocolOf is the name of the protocol of a request.
+func protocolOf(h http.Header) string {
+	switch {
+	case strings.Contains(h.Get("Content-Type"), "io.prometheus.write.v2.Request"):
+		return "2.0"
+	case h.Get("Content-Encoding") == "zstd":
+		return "1.0, zstd"
+	}
+	return "1.0, snappy"
+}
+
+// Protocol is the protocol of the last samples which arrived; empty if none did.
+func (s *Sink) Protocol() string {
+	if p := s.protocol.Load(); p != nil {
+		return *p
+	}
+	return ""
 }
 
 // intercept is the network and the gateway before the receiver.
