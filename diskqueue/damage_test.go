@@ -257,6 +257,21 @@ func TestDamage(t *testing.T) {
 	t.Logf("%d cases", cases)
 }
 
+// TestCopiedSegment puts copies of a queue's files beside them, under names before and behind theirs.
+func TestCopiedSegment(t *testing.T) {
+	s := newSpecimen(t)
+	for _, path := range s.fs.names() {
+		if !strings.HasSuffix(path, segmentExt) {
+			continue
+		}
+		for _, to := range []string{"q/000000000000000.seg", "q/0fffffffffffffff.seg"} {
+			m := s.fs.clone()
+			m.files[to] = &memData{b: bytes.Clone(m.files[path].b)}
+			s.check(t, m, "copy of "+path+" to "+to, func(specimenBlock) bool { return false })
+		}
+	}
+}
+
 // TestDamagedWhileOpen damages the files of a queue which is in use.
 func TestDamagedWhileOpen(t *testing.T) {
 	for _, what := range []string{"remove", "truncate", "zero"} {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"strings"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -185,13 +186,88 @@ func TestUnreadableDisk(t *testing.T) {
 		t.Errorf("Read = %v when the disk reads again", err)
 	}
 	kill(q)
-	m.rerr = syscall.EIO
-	if q, err := Open(o); err == nil {
-		if _, ok := q.Next(0); ok {
-			t.Error("a block comes from a disk which cannot be read")
+	for _, giveUp := range []bool{false, true} {
+		m.rerr = syscall.EIO
+		o.GiveUp = giveUp
+		q, err := Open(o)
+		if (err == nil) != giveUp || err != nil && !errors.Is(err, syscall.EIO) {
+			t.Fatalf("giving up %t: Open() = %v", giveUp, err)
+		}
+		if err == nil {
+			if _, ok := q.Next(0); ok {
+				t.Error("a block comes from a disk which cannot be read")
+			}
+			kill(q)
+		}
+		m.rerr = nil
+		q = mustOpen(t, o)
+		want := 30
+		if giveUp {
+			want = 0 // what it lay in was set aside
+		}
+		if got := q.Stats().Blocks; got != want {
+			t.Errorf("giving up %t: %d blocks are there when the disk reads again, want %d", giveUp, got, want)
 		}
 		kill(q)
 	}
+	bad := 0
+	for _, name := range m.names() {
+		bad += btoi(strings.HasSuffix(name, badExt))
+	}
+	if bad == 0 {
+		t.Errorf("nothing was set aside: %q", m.names())
+	}
+}
+
+// TestTooManyFiles opens a queue when the process may not open so many files, at each of its files: nothing is lost by it.
+func TestTooManyFiles(t *testing.T) {
+	m := newMemFS()
+	o := Options{Dir: "q", Slots: 1, fs: m, segmentBytes: minSegmentBytes}
+	q := mustOpen(t, o)
+	for i := uint64(1); i <= 30; i++ {
+		put(t, q, 0, i, 9<<10)
+	}
+	kill(q)
+	tries := 0
+	for n := 0; ; n++ {
+		m.opens = n + 1
+		q, err := Open(o)
+		m.opens = 0
+		if err == nil && q.Stats().Blocks != 30 {
+			t.Fatalf("after %d files %d blocks are there, want 30 or an error", n, q.Stats().Blocks)
+		}
+		if err == nil {
+			closeQueue(t, q)
+			if n > 3*len(m.files) {
+				break
+			}
+			continue
+		}
+		tries++
+		q = mustOpen(t, o)
+		if got := q.Stats().Blocks; got != 30 {
+			t.Fatalf("after %d files: %d blocks are left, want 30", n, got)
+		}
+		closeQueue(t, q)
+	}
+	if tries < 5 {
+		t.Errorf("%d tries failed, want more", tries)
+	}
+}
+
+// closeQueue ends a start which did get far.
+func closeQueue(t *testing.T, q *Queue) {
+	t.Helper()
+	if err := q.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func btoi(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 // TestDiskIsUnreadableForAWhile starts on a disk which fails between the start and the first read. Within a minute nothing is

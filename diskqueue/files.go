@@ -94,6 +94,11 @@ func IsFull(err error) bool {
 	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
 }
 
+// isShort reports whether an error says that the process has no more of something which it may have later.
+func isShort(err error) bool {
+	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) || errors.Is(err, syscall.ENOMEM)
+}
+
 // fileSize is the size of a file, 0 if it cannot be told.
 func fileSize(f file) int64 {
 	st, err := f.Stat()

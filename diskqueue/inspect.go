@@ -54,12 +54,12 @@ func IsQueue(dir string) bool {
 // moment, but what is good is not called damaged. With verify it reads the payloads, too.
 func Inspect(dir string, verify bool) (Report, error) {
 	r := Report{Dir: dir}
-	q := &Queue{opts: Options{Dir: dir, Slots: 1, Logger: slog.New(slog.DiscardHandler)}, fs: readOnly{}, slots: make([]slot, 1), nextSeq: 1}
+	q := &Queue{opts: Options{Dir: dir, Slots: 1, GiveUp: true, Logger: slog.New(slog.DiscardHandler)}, fs: readOnly{}, slots: make([]slot, 1), nextSeq: 1}
 	segs, err := q.readSegments()
 	if err != nil {
 		return r, fmt.Errorf("diskqueue: inspect: %w", err)
 	}
-	q.readAcks(segs)
+	_ = q.readAcks(segs)
 	for _, s := range q.slots {
 		r.Acked = append(r.Acked, s.acked)
 	}

@@ -20,6 +20,7 @@ type memFS struct {
 	err   error // of every write
 	rerr  error // of every read
 	syncs int
+	opens int // if not 0, one less than the number of files which may be opened still
 }
 
 type memData struct {
@@ -66,6 +67,11 @@ func (m *memFS) open(path string, create bool) (file, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	d := m.files[path]
+	if m.opens > 1 {
+		m.opens--
+	} else if m.opens == 1 {
+		return nil, syscall.EMFILE
+	}
 	switch {
 	case create && m.err != nil:
 		return nil, m.err

@@ -3,14 +3,13 @@ package diskqueue
 import (
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"io"
+	"io/fs"
 	"math"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 )
 
 const (
@@ -21,7 +20,8 @@ const (
 )
 
 // Open opens the queue in Options.Dir, or makes one. Whatever is there, it takes what is good of it; the error says that the
-// directory cannot be used now, and wraps ErrLocked if that is because another process has it.
+// directory cannot be used now, and wraps ErrLocked if that is because another process has it. What the disk does not give, though
+// it may later, is an error, too, and nothing was lost by it, unless Options.GiveUp says otherwise.
 //
 // It reads the head and the foot of each segment, and the records of the last one, so its time does not depend on the size of
 // the backlog.
@@ -50,12 +50,23 @@ func (q *Queue) openAll() error {
 		}
 		n = 0
 	}
-	q.writeStarts(n + 1)
-	segs, err := q.readSegments()
-	if err != nil {
+	starts, err := q.openStarts()
+	if err == nil {
+		defer starts.Close()
+		putStarts(starts, n+1)
+	} else if isShort(err) {
 		return err
 	}
-	q.readAcks(segs)
+	segs, err := q.readSegments()
+	if err == nil {
+		err = q.readAcks(segs)
+	}
+	if err != nil {
+		if starts != nil {
+			putStarts(starts, n) // this one ends here, and for a reason which is known
+		}
+		return err
+	}
 	q.adopt(segs)
 	if err := q.newAckFile(); err != nil {
 		// The records alone do; and a full disk must not keep a backlog from being sent.
@@ -84,62 +95,6 @@ func (q *Queue) lockDir() (err error) {
 	}
 	q.lock, err = q.fs.lock(filepath.Join(q.opts.Dir, lockName))
 	return err
-}
-
-// setAside renames the directory, which the former starts did not survive, and begins another one.
-func (q *Queue) setAside() error {
-	q.writeStarts(0) // so that it can be put back
-	to := q.opts.Dir + ".bad-" + time.Now().UTC().Format("20060102T150405.000Z")
-	if err := q.fs.rename(q.opts.Dir, to); err != nil {
-		return fmt.Errorf("set the queue aside after %d starts which failed: %w", maxStarts, err)
-	}
-	_ = q.lock.Close()
-	q.lock = nil
-	q.found.SetAside = to
-	return q.lockDir()
-}
-
-// readStarts returns how many starts in a row did not get far.
-func (q *Queue) readStarts() int {
-	f, err := q.fs.open(filepath.Join(q.opts.Dir, startsName), false)
-	if err != nil {
-		return 0
-	}
-	defer f.Close()
-	b := make([]byte, len(startsText(0)))
-	n, _ := f.ReadAt(b, 0)
-	for v := range maxStarts + 1 {
-		if string(b[:n]) == startsText(v) {
-			return v
-		}
-	}
-	return 0 // damage is no reason to set anything aside
-}
-
-// startsText is what the marker of starts holds: the number in a form which no damage makes of another.
-func startsText(n int) string {
-	return fmt.Sprintf("%d %08x\n", n, crc32.Checksum([]byte{byte(n)}, castagnoli()))
-}
-
-// writeStarts notes how many starts did not get far. It is worth no error: without it a start is only not counted.
-func (q *Queue) writeStarts(n int) {
-	path := filepath.Join(q.opts.Dir, startsName)
-	f, err := q.fs.open(path, false)
-	if err != nil {
-		if f, err = q.fs.open(path, true); err != nil {
-			return
-		}
-	}
-	defer f.Close()
-	_, _ = f.WriteAt([]byte(startsText(n)), 0)
-}
-
-// clearStartsLocked notes that this start did get far.
-func (q *Queue) clearStartsLocked() {
-	if !q.healthy {
-		q.healthy = true
-		q.writeStarts(0)
-	}
 }
 
 // reading is a segment on its way into the queue.
@@ -177,7 +132,11 @@ func (q *Queue) readSegments() ([]*reading, error) {
 		}
 		switch "." + ext {
 		case segmentExt:
-			if s := q.readHead(path); s != nil {
+			s, err := q.readHead(path)
+			if err != nil {
+				return nil, err
+			}
+			if s != nil {
 				segs = append(segs, s)
 			}
 		case segmentExt + badExt:
@@ -195,26 +154,39 @@ func (q *Queue) readSegments() ([]*reading, error) {
 		}
 		return strings.Compare(a.path, b.path)
 	})
-	segs = slices.CompactFunc(segs, func(a, b *reading) bool {
-		if a.header.salt != b.header.salt {
+	salts := make(map[uint64]bool)
+	segs = slices.DeleteFunc(segs, func(s *reading) bool {
+		if !salts[s.header.salt] {
+			salts[s.header.salt] = true
 			return false
 		}
-		q.setBad(b.segment) // a copy of the file before
+		q.setBad(s.segment) // a copy of another
 		return true
 	})
 	for i, s := range segs {
-		q.readBody(s, i == len(segs)-1)
+		if err := q.readBody(s, i == len(segs)-1); err != nil && !q.opts.GiveUp {
+			return nil, err
+		} else if err != nil && len(s.blocks) == 0 {
+			q.setBad(s.segment)
+			segs[i] = nil
+		}
 	}
-	return segs, nil
+	return slices.DeleteFunc(segs, func(s *reading) bool { return s == nil }), nil
 }
 
-// readHead opens a segment and reads its header. It returns nil if there are no records to be had.
-func (q *Queue) readHead(path string) *reading {
+// readHead opens a segment and reads its header. It returns nil if there are no records to be had. The error says that the disk
+// does not give it now.
+func (q *Queue) readHead(path string) (*reading, error) {
 	f, err := q.fs.open(path, false)
-	if err != nil {
-		q.opts.Logger.Warn("segment of the queue cannot be opened", "file", path, "err", err)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, nil // it was there a moment ago, in a queue which is in use
+	case err != nil && !q.opts.GiveUp:
+		return nil, err
+	case err != nil:
+		q.opts.Logger.Warn("segment of the queue cannot be opened: it is given up", "file", path, "err", err)
 		q.found.BadSegments++
-		return nil
+		return nil, nil
 	}
 	g := &segment{path: path, f: f}
 	q.setSize(g, fileSize(f))
@@ -228,7 +200,11 @@ func (q *Queue) readHead(path string) *reading {
 			q.slots = append(q.slots, slot{})
 		}
 		g.closeFile() // there may be more than the process may have open
-		return &reading{segment: g, header: h}
+		return &reading{segment: g, header: h}, nil
+	case err != nil && !errors.Is(err, io.EOF) && !q.opts.GiveUp:
+		q.setSize(g, 0)
+		g.closeFile()
+		return nil, err
 	case ok, err == nil || errors.Is(err, io.EOF):
 		if ok || slices.Max(append(page[:n:n], 0)) == 0 { // nothing was ever written, or it waits to be written anew
 			if len(q.spares) < maxSpares {
@@ -236,11 +212,11 @@ func (q *Queue) readHead(path string) *reading {
 			} else {
 				q.removeLocked(g)
 			}
-			return nil
+			return nil, nil
 		}
 	}
 	q.setBad(g)
-	return nil
+	return nil, nil
 }
 
 // setBad renames a segment which cannot be read.
@@ -258,15 +234,16 @@ func (q *Queue) setBad(g *segment) {
 }
 
 // readBody reads the footer of a segment, or, where there is none, its records.
-func (q *Queue) readBody(s *reading, last bool) {
+func (q *Queue) readBody(s *reading, last bool) error {
 	if err := q.openFileLocked(s.segment); err != nil {
 		s.end = s.size
-		return
+		return err
 	}
-	if !q.readFooter(s) {
-		q.readRecords(s, last)
+	defer s.closeFile()
+	if q.readFooter(s) {
+		return nil
 	}
-	s.closeFile()
+	return q.readRecords(s, last)
 }
 
 func (q *Queue) readFooter(s *reading) bool {
@@ -289,7 +266,7 @@ func (q *Queue) readFooter(s *reading) bool {
 }
 
 // readRecords reads the records of a segment; verified, where it is the one which was written last.
-func (q *Queue) readRecords(s *reading, verify bool) {
+func (q *Queue) readRecords(s *reading, verify bool) error {
 	sc := newScanner(s.f, s.salt, s.firstSeq, s.size)
 	sc.verify = verify
 	s.blocks = make([]summary, len(q.slots))
@@ -319,19 +296,23 @@ func (q *Queue) readRecords(s *reading, verify bool) {
 	q.found.Damaged += sc.damaged
 	q.found.DamagedSamples += sc.damagedSamples
 	q.nextSeq = max(q.nextSeq, sc.lastSeq+1)
+	return sc.err
 }
 
 // readAcks gathers what is settled from wherever it stands.
-func (q *Queue) readAcks(segs []*reading) {
+func (q *Queue) readAcks(segs []*reading) error {
 	ack := func(slot int, acked uint64) {
 		if slot < len(q.slots) {
 			q.slots[slot].acked = max(q.slots[slot].acked, acked)
 			q.nextSeq = max(q.nextSeq, acked+1)
 		}
 	}
-	if f, err := q.fs.open(filepath.Join(q.opts.Dir, ackFileName), false); err == nil {
+	f, err := q.fs.open(filepath.Join(q.opts.Dir, ackFileName), false)
+	if err == nil {
 		readAcks(f, ack)
 		_ = f.Close()
+	} else if isShort(err) {
+		return err
 	}
 	for _, s := range segs {
 		for slot, acked := range s.acked {
@@ -339,6 +320,7 @@ func (q *Queue) readAcks(segs []*reading) {
 		}
 		q.nextSeq = max(q.nextSeq, s.firstSeq, s.lastSeq+1)
 	}
+	return nil
 }
 
 // adopt takes over the segments, as far as they are not settled.
@@ -407,9 +389,14 @@ func (q *Queue) isPartlySettled(s *reading) bool {
 
 // readIndex reads the records of a sealed segment, of which some are settled.
 func (q *Queue) readIndex(s *reading) {
-	if err := q.openFileLocked(s.segment); err == nil {
-		q.readRecords(s, false)
+	all := s.blocks
+	err := q.openFileLocked(s.segment)
+	if err == nil {
+		err = q.readRecords(s, false)
 		s.closeFile()
+	}
+	if err != nil { // the disk may give it when it is sent
+		s.blocks, s.index, s.loaded, s.scanned = all, nil, false, false
 	}
 	s.end = s.size
 }

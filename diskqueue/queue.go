@@ -12,7 +12,7 @@
 // Ownership: Append borrows the payload, Read appends to memory of the caller's.
 //
 // Read this file first, then format.go (what a record is), scan.go (how records are found again), segment.go (what is kept
-// in memory), open.go, append.go, next.go, ack.go, retain.go (what goes when there is no room) and maintain.go.
+// in memory), open.go, starts.go, append.go, next.go, ack.go, retain.go (what goes when there is no room) and maintain.go.
 package diskqueue
 
 import (
@@ -74,6 +74,8 @@ type Options struct {
 	MaxDiskBytes int64
 	// MaxBlockAge bounds the age of a block, by its Created; older ones go. Default: no bound.
 	MaxBlockAge time.Duration
+	// GiveUp lets Open do without the segments which the disk does not give. Those whose content is bad are no matter of this.
+	GiveUp bool
 	// OnLoss is told about every block that is gone without having been acknowledged. It is called with the queue's
 	// lock held, so it must not call the queue.
 	OnLoss func(Loss)

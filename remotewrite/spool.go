@@ -62,9 +62,11 @@ type spool struct {
 	retryAt    time.Time
 	pause      backoff
 	waitSince  time.Time // since when another process has the directory
-	parts      [][]byte
-	limits     diskLimits
-	notedFor   *client // for which noteTenant was last called
+	// failedSince is since when it cannot be opened for another reason.
+	failedSince time.Time
+	parts       [][]byte
+	limits      diskLimits
+	notedFor    *client // for which noteTenant was last called
 
 	// These are guarded by the destination's lock.
 	q      *diskqueue.Queue // nil until it is open
@@ -168,6 +170,7 @@ func (s *spool) open() {
 	s.limits = limitsOf(d.client.Load().dest)
 	q, err := diskqueue.Open(diskqueue.Options{
 		Dir: s.dir, Slots: len(s.slots), MaxDiskBytes: s.limits.bytes, MaxBlockAge: s.limits.age, OnLoss: s.lost, Logger: d.log,
+		GiveUp: !s.failedSince.IsZero() && time.Since(s.failedSince) > readPatience,
 	})
 	now := time.Now()
 	switch {
@@ -185,6 +188,9 @@ func (s *spool) open() {
 		}
 		return
 	case err != nil:
+		if s.failedSince.IsZero() {
+			s.failedSince = now
+		}
 		s.failed("open", err)
 		return
 	}
