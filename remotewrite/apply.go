@@ -1,6 +1,7 @@
 package remotewrite
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/url"
@@ -110,7 +111,7 @@ func (w *Writer) resolve(dests []Destination) ([]*spec, error) {
 			err = errors.New("the name is taken by an earlier destination")
 		}
 		if err != nil {
-			errs = append(errs, fmt.Errorf("destination %d: %w", i+1, err))
+			errs = append(errs, fmt.Errorf("%s: %w", cmp.Or(d.Origin, fmt.Sprint("destination ", i+1)), err))
 			continue
 		}
 		names[d.Name] = true
@@ -120,7 +121,7 @@ func (w *Writer) resolve(dests []Destination) ([]*spec, error) {
 		}
 		s.live = live[s.id]
 		if s.next, err = s.client(w.opts); err != nil {
-			errs = append(errs, fmt.Errorf("destination %d: %w", i+1, err))
+			errs = append(errs, fmt.Errorf("%s: %w", cmp.Or(d.Origin, fmt.Sprint("destination ", i+1)), err))
 		}
 		specs = append(specs, s)
 	}

@@ -60,9 +60,9 @@ func TestApplyUnchanged(t *testing.T) {
 		}
 		var fail atomic.Bool
 		fail.Store(true)
-		s := &script{steps: []http.HandlerFunc{status(503), func(w http.ResponseWriter, r *http.Request) {
+		s := &script{steps: []http.HandlerFunc{status(429), func(w http.ResponseWriter, r *http.Request) {
 			if fail.Load() {
-				w.WriteHeader(503)
+				w.WriteHeader(429)
 			}
 		}}}
 		c := &connections{Handler: s}

@@ -87,6 +87,8 @@ type Destination struct {
 	// Name is the configured name. It is the destination's identity across reloads: what the identity stays the same
 	// for keeps its queue. Without a name, the URL's host and path are the identity. It is shown; never a secret.
 	Name string
+	// Origin is where it is configured, for errors. Default: "destination" and its number.
+	Origin string
 	// URL is where requests go. It may hold secrets, so it is shown nowhere.
 	URL string
 	// Headers are sent with each request to the URL's own host.

@@ -43,6 +43,9 @@ const (
 	// recheck is how often a sender looks at a block which it cannot have yet. It is told when it can, as a rule: blocks
 	// which have to wait for those of another slot are the exception.
 	recheck = 500 * time.Millisecond
+	// freshEvery attempts to send a block, each answered by a server's error, the next one is made on a new connection: a
+	// balancer keeps a connection with the server which it chose, and another one may be well. Half a minute is over by then.
+	freshEvery = 5
 )
 
 // loadPatiently returns the block of a record, with a hold for the caller. What the disk does not give at once it may give
@@ -151,6 +154,9 @@ func (d *destination) exchange(ctx context.Context, r record, blk *block, piece 
 			// The receiver answers, so what failed before does not fail any more.
 			d.requests.recovered("sending recovered")
 			return answered, fail
+		}
+		if fail.Status >= 500 && (attempt+1)%freshEvery == 0 {
+			c.closeIdle()
 		}
 		if !d.pause(ctx, c, &wait, fail, r.slot) {
 			return outOfTime, nil

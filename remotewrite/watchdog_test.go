@@ -28,7 +28,7 @@ func TestWatchdog(t *testing.T) {
 			mu.Unlock()
 			if away {
 				_ = readAll(req)
-				w.WriteHeader(503)
+				w.WriteHeader(429)
 				return
 			}
 			rc.ServeHTTP(w, req)
@@ -92,4 +92,35 @@ func TestWatchdogWaits(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestFreshConnection has a balancer which keeps a connection with a server that always fails, while the others are good:
+// after a few attempts another connection is made.
+func TestFreshConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rc := newReceiver(t, receiver.Options{})
+		var mu sync.Mutex
+		bad, refused := "", 0
+		r := newRig(t, nil, Destination{URL: destA})
+		r.serve("a.example:80", http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+			mu.Lock()
+			defer mu.Unlock()
+			if bad == "" {
+				bad = req.RemoteAddr
+			}
+			if req.RemoteAddr == bad {
+				refused++
+				_ = readAll(req)
+				w.WriteHeader(503)
+				return
+			}
+			rc.ServeHTTP(w, req)
+		}))
+		r.run()
+		r.commit(t, r.Writer, 0, 10, 1000)
+		time.Sleep(time.Minute)
+		if b := r.balanced(); b.Acknowledged != 10 || refused != freshEvery {
+			t.Errorf("books %+v after %d failures, want the 10 samples acknowledged after %d", b, refused, freshEvery)
+		}
+	})
 }

@@ -22,6 +22,12 @@ func (p *parser) remoteWrite() error {
 			p.warnf("%s has %d values for %d -remoteWrite.url: quote a value which holds a comma", d, len(items.items), len(l.url.items))
 		}
 	}
+	if p.s.MaxBlockBytes > maxBlockBytes {
+		return usagef("-remoteWrite.maxBlockSize=%s: want %s or less", formatSize(p.s.MaxBlockBytes), formatSize(maxBlockBytes))
+	}
+	if p.s.ZstdLevel > 22 {
+		return usagef("-remoteWrite.vmProtoCompressLevel=%d: want -22 to 22", p.s.ZstdLevel)
+	}
 	if len(l.maxDisk.items) == 1 {
 		p.s.MaxDiskBytes = l.maxDisk.sizeAt(0)
 	}

@@ -102,6 +102,8 @@ const (
 	retryMax    = time.Minute
 	// maxQueues is the number of slots of a queue: each has one request on its way, which keeps the order of a series.
 	maxQueues = 4
+	// maxBlockBytes is the largest request which remote write sends.
+	maxBlockBytes = 128 << 20
 )
 
 // newFlags sets s and l to the defaults, and returns the flags which change them, in the order of -help.

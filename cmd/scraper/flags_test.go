@@ -214,6 +214,8 @@ func TestUsageErrors(t *testing.T) {
 		{vm + "-remoteWrite.url=http://a/,http://b/ -remoteWrite.name=x,x", `-remoteWrite.name="x" is given twice`},
 		{vm + "-remoteWrite.url=http://a/ -remoteWrite.name=x,y", "-remoteWrite.name is given 2 times for 1 -remoteWrite.url"},
 		{vm + "-remoteWrite.url=http://a/ -remoteWrite.queues=x", "want a whole number"},
+		{vm + "-remoteWrite.url=http://a/ -remoteWrite.maxBlockSize=1GiB", "want 128MiB or less"},
+		{vm + "-remoteWrite.url=http://a/ -remoteWrite.vmProtoCompressLevel=23", "want -22 to 22"},
 		{"queue", "want scraper queue inspect DIR"},
 		{"queue inspect", "want scraper queue inspect DIR"},
 		{"queue repair x", "want scraper queue inspect DIR"},

@@ -106,12 +106,12 @@ func loadConfig(s *Settings) (*config.Config, error) {
 	return config.Load(s.ConfigFile, config.Options{Dialect: s.Dialect, ProtobufFirst: s.ProtobufFirst, Getenv: os.LookupEnv})
 }
 
-// dryRun checks the configuration as a start would, without opening anything: no address, no file which it names. As
-// vmagent's, it does not ask where to send to.
+// dryRun checks the configuration as a start would, without opening an address. As vmagent's, it does not ask where to send
+// to. -dryRun looks at the files, too, which rules and certificates of destinations are in.
 func dryRun(s *Settings, log *slog.Logger, stderr io.Writer) int {
 	cfg, err := loadConfig(s)
 	if err == nil && s.DryRun {
-		if _, err = destinations(s, cfg, nil); errors.Is(err, errNowhere) {
+		if err = checkDestinations(s, cfg); errors.Is(err, errNowhere) {
 			err = nil
 		}
 	}

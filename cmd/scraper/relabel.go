@@ -81,7 +81,11 @@ func fetchRules(text string, o config.Options) (*relabel.Rules, error) {
 	if resp.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("fetch rules: %s: answer %d", name, resp.StatusCode)
 	}
-	return config.ReadRules(name, resp.Body, o)
+	rules, err := config.ReadRules(name, resp.Body, o)
+	if err != nil && ctx.Err() != nil {
+		return nil, fmt.Errorf("fetch rules: %s: it takes longer than %s", name, formatDuration(fetchTimeout))
+	}
+	return rules, err
 }
 
 // forURL returns all rules of one -remoteWrite.url; nil if there are none.

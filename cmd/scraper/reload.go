@@ -106,6 +106,7 @@ func destinations(s *Settings, cfg *config.Config, extra []remotewrite.Destinati
 		if d.Relabel, err = rules.forURL(&s.RemoteWrite[i]); err != nil {
 			return nil, err
 		}
+		d.Origin = fmt.Sprintf("-remoteWrite.url number %d", i+1)
 		urls[d.URL] = true
 		dests = append(dests, d)
 	}
@@ -114,6 +115,7 @@ func destinations(s *Settings, cfg *config.Config, extra []remotewrite.Destinati
 			return nil, fmt.Errorf("remote_write number %d (line %d) has the same URL as a -remoteWrite.url; give it in one place", i+1, rw.Line)
 		}
 		d := remotewrite.FromConfig(rw)
+		d.Origin = fmt.Sprintf("%s:%d: remote_write[%d]", s.ConfigFile, rw.Line, i)
 		d.MaxDiskBytes, d.DisableDiskQueue = s.MaxDiskBytes, s.MemoryQueue
 		if d.Protocol == remotewrite.ProtocolAuto {
 			d.Protocol = s.Protocol
@@ -132,6 +134,19 @@ func destinations(s *Settings, cfg *config.Config, extra []remotewrite.Destinati
 		return nil, errNowhere
 	}
 	return dests, nil
+}
+
+// checkDestinations finds out what else a start would say of the destinations.
+func checkDestinations(s *Settings, cfg *config.Config) error {
+	dests, err := destinations(s, cfg, nil)
+	if err != nil {
+		return err
+	}
+	w, err := remotewrite.New(remotewrite.Options{Destinations: dests})
+	if err != nil {
+		return err
+	}
+	return w.Close()
 }
 
 // fromFlags is the destination that one -remoteWrite.url and its options describe.

@@ -135,12 +135,25 @@ func TestRulesByURL(t *testing.T) {
 	}
 	text = "- {target_label: x}\n- {action: fly}\n"
 	f("/rules.yml:2:")
-	text = "# " + strings.Repeat("x", 64<<20)
-	f("larger than")
 	status = http.StatusForbidden
 	f("answer 403")
 	srv.Close()
 	f("connection refused")
+}
+
+// TestBadCertificates has certificates which cannot be read: the error says whose they are, and a dry run finds them.
+func TestBadCertificates(t *testing.T) {
+	s := mustParse(t, "-promscrape.config=f.yml -remoteWrite.url=http://u:geheim@one/w -remoteWrite.tlsCAFile=/no/one")
+	cfg, err := config.Parse([]byte("remote_write:\n- url: http://two/w?geheim\n  tls_config: {ca_file: /no/two}\n"), config.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = checkDestinations(s, cfg)
+	for _, want := range []string{"-remoteWrite.url number 1: ", "/no/one", "f.yml:2: remote_write[0]: ", "/no/two"} {
+		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "geheim") {
+			t.Errorf("checkDestinations = %v, want it to name %s, and no secret", err, want)
+		}
+	}
 }
 
 // TestBadRuleFiles has files of rules which cannot be used: the error names flag, file and line.
