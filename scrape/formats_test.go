@@ -2,6 +2,7 @@ package scrape
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"net/http"
 	"regexp"
@@ -193,9 +194,38 @@ func describe(c *batch.Cursor, series string) string {
 	case batch.KindExemplar:
 		return fmt.Sprintf("%s exemplar %s %v @%d", series, labelsText(c.Payload), c.Value, c.TimestampMillis)
 	case batch.KindHistogram:
-		return fmt.Sprintf("%s histogram of %d bytes @%d", series, len(c.Payload), c.TimestampMillis)
+		schema, buckets := shape(c.Payload)
+		return fmt.Sprintf("%s histogram of schema %d of %d buckets @%d", series, schema, buckets, c.TimestampMillis)
 	}
 	return fmt.Sprint(series, " of kind ", c.Kind)
+}
+
+// shape reads the schema of a histogram of integers, and how many buckets it has, from its wire form.
+func shape(wire []byte) (schema int64, buckets int) {
+	for len(wire) > 0 {
+		tag, n := binary.Uvarint(wire)
+		wire = wire[n:]
+		v, n := binary.Uvarint(wire)
+		switch tag & 7 {
+		case 0:
+			if tag>>3 == 4 {
+				schema = int64(v>>1) ^ -int64(v&1)
+			}
+		case 1:
+			n = 8
+		default:
+			n += int(v)
+			if field := tag >> 3; field == 9 || field == 12 {
+				for _, b := range wire[n-int(v) : n] {
+					if b < 0x80 {
+						buckets++
+					}
+				}
+			}
+		}
+		wire = wire[n:]
+	}
+	return schema, buckets
 }
 
 // TestExemplarsAreSentOnce: a target shows exemplars until there are others, and receivers answer old ones by 400.

@@ -41,7 +41,11 @@ type converter struct {
 	made    Histogram
 	labels  []byte // of the first sample, as it has them, each with endOfName behind its name and its value
 	// series stands for the bytes of a series: endOfName, the family, endOfName, the labels sorted.
-	series     []byte
+	series []byte
+	// Most samples are buckets which differ from the one before only in their bound: le is the label with that number, and
+	// head and tail are what stands before and behind its value. Head is empty while there is none to compare with.
+	le         int
+	head, tail []byte
 	millis     int64 // of the last sample
 	isTimed    bool
 	start      int64
@@ -67,8 +71,8 @@ func (c *converter) reset() {
 }
 
 func (c *converter) shrink() {
-	if cap(c.labels)+cap(c.series)+cap(c.texts)+cap(c.sampleText) > chunkBytes {
-		c.labels, c.series, c.texts, c.sampleText = nil, nil, nil, nil
+	if cap(c.labels)+cap(c.series)+cap(c.texts)+cap(c.sampleText)+cap(c.head)+cap(c.tail) > chunkBytes {
+		c.labels, c.series, c.texts, c.sampleText, c.head, c.tail = nil, nil, nil, nil, nil, nil
 	}
 	if cap(c.buckets.buckets)+cap(c.made.CustomValues)+cap(c.textEnds) > maxKeptParts {
 		c.buckets, c.made, c.textEnds = ClassicBuckets{}, Histogram{}, nil
@@ -109,6 +113,12 @@ func (p *Parser) collect(kind Kind) collected {
 		}
 		return collectedNot
 	}
+	if l := p.nextBound(); l != nil {
+		if bound, ok := parseBound(l); ok {
+			p.addBucket(bound)
+			return p.keepSample()
+		}
+	}
 	c.views = p.AppendLabels(c.views[:0])
 	suffix, ok := bytes.CutPrefix(c.views[0].Value, c.family)
 	switch string(suffix) {
@@ -133,14 +143,59 @@ func (p *Parser) collect(kind Kind) collected {
 	}
 	switch string(suffix) {
 	case suffixBucket:
-		if c.buckets.Bucket(bound, p.value); len(c.buckets.buckets) > maxParts {
-			p.err = &ParseError{Line: p.line, Reason: fmt.Sprintf("histogram with more than %d buckets", maxParts)}
-		}
+		p.addBucket(bound)
+		p.rememberBound()
 	case suffixSum:
 		c.buckets.Sum(p.value)
 	case suffixCount:
 		c.buckets.Count(p.value)
 	}
+	return p.keepSample()
+}
+
+// addBucket adds the current sample, a bucket up to bound.
+func (p *Parser) addBucket(bound float64) {
+	c := &p.convert
+	if c.buckets.Bucket(bound, p.value); len(c.buckets.buckets) > maxParts {
+		p.err = &ParseError{Line: p.line, Reason: fmt.Sprintf("histogram with more than %d buckets", maxParts)}
+	}
+}
+
+// nextBound returns the value of le if the current sample differs from the last bucket in nothing else, nil otherwise.
+func (p *Parser) nextBound() []byte {
+	c := &p.convert
+	if !c.active || len(c.head) == 0 || c.le >= len(p.labels) || p.name.start != 0 {
+		return nil
+	}
+	v := p.labels[c.le].value
+	if v.escaped || int(v.start) != len(c.head) || int(v.end) > len(p.series) ||
+		!bytes.Equal(p.series[:v.start], c.head) || !bytes.Equal(p.series[v.end:], c.tail) {
+		return nil
+	}
+	return p.series[v.start:v.end]
+}
+
+// rememberBound keeps what the current sample, a bucket, has beside its bound. A line which begins with blanks or a brace is
+// none to compare with.
+func (p *Parser) rememberBound() {
+	c := &p.convert
+	c.head, c.tail = c.head[:0], c.tail[:0]
+	if p.name.start != 0 {
+		return
+	}
+	for i, l := range p.labels {
+		if string(p.text[l.name.start:l.name.end]) == "le" {
+			c.le = i
+			c.head = append(c.head, p.series[:l.value.start]...)
+			c.tail = append(c.tail, p.series[l.value.end:]...)
+			return
+		}
+	}
+}
+
+// keepSample keeps what else the current sample has.
+func (p *Parser) keepSample() collected {
+	c := &p.convert
 	c.millis, c.isTimed = p.ts, p.hasTS
 	p.keepExemplars()
 	p.current, p.created.start = nil, c.start // they are the histogram's, and so is its start, as in Prometheus
@@ -154,11 +209,15 @@ func (p *Parser) collect(kind Kind) collected {
 func boundOf(labels []Label) (bound float64, ok bool) {
 	for _, l := range labels {
 		if string(l.Name) == "le" {
-			f, err := strconv.ParseFloat(string(l.Value), 64)
-			return f, err == nil && !math.IsNaN(f)
+			return parseBound(l.Value)
 		}
 	}
 	return 0, false
+}
+
+func parseBound(text []byte) (bound float64, ok bool) {
+	f, err := strconv.ParseFloat(string(text), 64)
+	return f, err == nil && !math.IsNaN(f)
 }
 
 // appendPairs appends labels but le to dst, each name and each value with endOfName behind it: no byte of UTF-8.
@@ -194,6 +253,7 @@ func (p *Parser) beginHistogram() {
 	c := &p.convert
 	c.active = true
 	c.buckets.Reset()
+	c.head = c.head[:0]
 	c.exemplars.reset()
 	c.texts, c.textEnds = c.texts[:0], c.textEnds[:0]
 	c.start, _ = p.StartTimestamp()
