@@ -131,6 +131,8 @@ func (q *Queue) mayComeLocked(g *segment, err error) bool {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return false
+	case isShort(err):
+		return true // the process has too few of something, which is not the disk's fault
 	case g.badSince.IsZero():
 		g.badSince = time.Now()
 		q.opts.Logger.Warn("segment of the queue cannot be read: it is tried again", "file", g.path, "err", err)
