@@ -1,10 +1,8 @@
 package web
 
 import (
-	"cmp"
 	"fmt"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 
@@ -15,9 +13,6 @@ import (
 	"scraper/scrape"
 	"scraper/snapshots"
 )
-
-// topTargets is how many of the targets that use most memory are shown.
-const topTargets = 10
 
 // Memory is the agent's memory at one moment, as its owners see it.
 type Memory struct {
@@ -32,6 +27,8 @@ type Memory struct {
 	Group   *memlimit.CgroupUsage
 	Buffers bufpool.Stats
 	Labels  labelcompress.Stats
+	// Largest are the targets which take most, the largest first.
+	Largest []scrape.TargetStatus
 	// Shortage is what the shortage of memory does to the targets.
 	Shortage scrape.MemoryState
 	// Snapshots are what was replaced and is still in memory.
@@ -167,15 +164,12 @@ func partMeaning(name string) string {
 	return ""
 }
 
-func largestTargets(s *scrape.Snapshot) []memoryTarget {
-	all := slices.Clone(s.Targets)
-	sum := func(t *scrape.TargetStatus) int64 { return t.MemoryBytes + t.LabelBytes + t.BatchBytes }
-	slices.SortStableFunc(all, func(a, b scrape.TargetStatus) int { return cmp.Compare(sum(&b), sum(&a)) })
-	var top []memoryTarget
-	for _, t := range all[:min(topTargets, len(all))] {
-		top = append(top, memoryTarget{t.Job, t.URL, t.Labels, t.Series, t.MemoryBytes, t.LabelBytes, t.BatchBytes})
+func memoryTargets(all []scrape.TargetStatus) []memoryTarget {
+	var list []memoryTarget
+	for _, t := range all {
+		list = append(list, memoryTarget{t.Job, t.URL, t.Labels, t.Series, t.MemoryBytes, t.LabelBytes, t.BatchBytes})
 	}
-	return top
+	return list
 }
 
 // memory shows who holds how much, as a page or as JSON.
@@ -185,10 +179,9 @@ func (s *Server) memory(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	m := s.o.Memory()
-	snap := s.o.Targets()
 	v := memoryPage{
 		page: s.page(r, "memory", "Memory"), Memory: m, Parts: memoryParts(&m), Beside: besideParts(&m.Report),
-		Targets: largestTargets(&snap), Chart: chartOf(m.History), Replaced: replacedOf(m.Snapshots),
+		Targets: memoryTargets(m.Largest), Chart: chartOf(m.History), Replaced: replacedOf(m.Snapshots),
 		Held: heldTargets(m.Shortage.Held), Next: heldTargets(m.Shortage.Next),
 	}
 	if r.URL.Query().Get("format") == "json" || strings.Contains(r.Header.Get("Accept"), "application/json") {

@@ -12,7 +12,7 @@ import (
 	"scraper/snapshots"
 )
 
-// TestMemoryAddsUp pins that all parts are shown with what is not attributed, and that the largest targets come first.
+// TestMemoryAddsUp pins that all parts are shown with what is not attributed, and the largest targets.
 func TestMemoryAddsUp(t *testing.T) {
 	const mib = 1 << 20
 	m := Memory{
@@ -36,12 +36,8 @@ func TestMemoryAddsUp(t *testing.T) {
 	for i := range 100 {
 		m.History = append(m.History, memlimit.Point{At: at.Add(time.Duration(i) * 10 * time.Second), Used: int64(i) * mib / 2, Resident: 12 * mib, Limit: 56 * mib, Level: memlimit.Level(i / 40)})
 	}
-	snap := scrape.Snapshot{}
-	for i := range 20 {
-		snap.Targets = append(snap.Targets, scrape.TargetStatus{Job: "j", URL: "http://t/", MemoryBytes: int64(i), Series: i})
-	}
-	snap.Targets[3].LabelBytes, snap.Targets[4].BatchBytes = 5000, 3000
-	s := newServer(t, Options{Memory: func() Memory { return m }, Targets: func() scrape.Snapshot { return snap }})
+	m.Largest = []scrape.TargetStatus{{Job: "j", URL: "http://t/", LabelBytes: 5000}, {Job: "j", URL: "http://t/", BatchBytes: 3000}}
+	s := newServer(t, Options{Memory: func() Memory { return m }})
 	var got struct {
 		ResidentAnonBytes, SumBytes, NotAttributedBytes int64
 		Parts                                           []struct{ Bytes, ReleasedBytes int64 }
@@ -75,8 +71,8 @@ func TestMemoryAddsUp(t *testing.T) {
 		len(got.Beside) != 1 || got.Container.OOMKills != 2 || len(got.History) != 100 || got.History[99].Level != "high" {
 		t.Errorf("level, budget, what is beside the process, history: %+v", got)
 	}
-	if len(got.LargestTargets) != 10 || got.LargestTargets[0].LabelBytes != 5000 || got.LargestTargets[1].BatchBytes != 3000 || got.LargestTargets[2].Bytes != 19 {
-		t.Errorf("largest targets %v, want ten, the largest first", got.LargestTargets)
+	if len(got.LargestTargets) != 2 || got.LargestTargets[0].LabelBytes != 5000 || got.LargestTargets[1].BatchBytes != 3000 {
+		t.Errorf("largest targets %v, want those two", got.LargestTargets)
 	}
 	page := text(t, ask(t, s, local, http.MethodGet, "/debug/memory", ""))
 	for _, want := range []string{"labels", "12 MiB", "1 MiB of 12 MiB are not attributed", ">high<", "75 %", "the container&#39;s limit; 8 MiB of it in reserve",
@@ -175,7 +171,7 @@ func TestMemoryHeldBack(t *testing.T) {
 		t.Errorf("superseded %+v, want the job's with its holder", r)
 	}
 	page := text(t, ask(t, s, local, http.MethodGet, "/debug/memory", ""))
-	for _, want := range []string{scrape.SkipNew.String(), "3m ago", "And 200 more", "&lt;b&gt;", "34 scrapes were skipped", "shed 8 times and let in again 5 times",
+	for _, want := range []string{scrape.SkipNew.String(), "3m ago", "And 200 more", "&lt;b&gt;", "34 scrapes were skipped because memory was short", "shed 8 times and let in again 5 times",
 		"12\u202f345 staleness markers are owed", "5 MiB to themselves, 3 wait", "http://next/", "scrape of http://x/&lt;script&gt;", "1m30s ago", "2 others by nobody"} {
 		if !strings.Contains(page, want) {
 			t.Errorf("/debug/memory lacks %q: %s", want, page)

@@ -208,11 +208,14 @@ func diskBytes(all []remotewrite.DestinationStatus) (n int64) {
 	return n
 }
 
+// topTargets is how many of the targets that use most memory are shown.
+const topTargets = 10
+
 // memory is what the pages show of the agent's memory.
 func (a *agent) memory() web.Memory {
 	m := web.Memory{
 		Source: *a.budget.now.Load(), History: a.keeper.History(), Buffers: a.pool.Stats(), Labels: a.dict.Stats(),
-		Shortage: a.targets.MemoryState(), Snapshots: a.replaced.Reports(),
+		Largest: a.targets.LargestTargets(topTargets), Shortage: a.targets.MemoryState(), Snapshots: a.replaced.Reports(),
 	}
 	var err error
 	if m.Breakdown, err = a.keeper.Breakdown(); err != nil {
