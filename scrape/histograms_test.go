@@ -344,3 +344,20 @@ func TestUnitsOfProtobuf(t *testing.T) {
 		}
 	})
 }
+
+// TestBoundsOfProtobuf: they are numbers there, and become the text that the dialect has for them in other formats.
+func TestBoundsOfProtobuf(t *testing.T) {
+	bothDialects(t, func(w *world) {
+		h := &dto.Histogram{SampleCount: new(uint64(3)), SampleSum: new(float64(4)), Bucket: []*dto.Bucket{{CumulativeCount: new(uint64(2)), UpperBound: new(float64(1))}}}
+		s := &dto.Summary{SampleCount: new(uint64(3)), SampleSum: new(float64(4)), Quantile: []*dto.Quantile{{Quantile: new(float64(0)), Value: new(float64(5))}}}
+		w.exportProtobuf("a:80", &dto.MetricFamily{Name: new("h"), Type: dto.MetricType_HISTOGRAM.Enum(), Metric: []*dto.Metric{{Histogram: h}}},
+			&dto.MetricFamily{Name: new("s"), Type: dto.MetricType_SUMMARY.Enum(), Metric: []*dto.Metric{{Summary: s}}})
+		w.apply(oneJob("scrape_protocols: [PrometheusProto]"))
+		le, quantile := "1.0", "0.0"
+		if w.dialect == config.VMAgent {
+			le, quantile = "1", "0"
+		}
+		wantSamples(t, "in protobuf", w.scrapeNow(), `h_bucket{le="`+le+`"} 2`, `h_bucket{le="+Inf"} 3`, "h_count 3", "h_sum 4",
+			`s{quantile="`+quantile+`"} 5`, "s_count 3", "s_sum 4")
+	})
+}

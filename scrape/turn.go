@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"time"
 
+	"scraper/config"
 	"scraper/memlimit"
 	"scraper/streamparse"
 )
@@ -111,7 +112,7 @@ func (m *Manager) attempt(tn *turn, out *outcome) (over bool) {
 	case err == nil:
 		defer func() { _ = resp.Body.Close() }()
 		tn.body, err = bodyOf(resp, tn.st.cfg.Formats, tn.histograms)
-		tn.body.StartTimestamps = m.opts.StartTimestamps
+		tn.body.StartTimestamps, tn.body.PlainBounds = m.opts.StartTimestamps, m.opts.Dialect == config.VMAgent
 	default:
 		if cause := tn.life.Err(); cause != nil {
 			err = cause

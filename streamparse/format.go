@@ -40,6 +40,9 @@ type Body struct {
 	// StartTimestamps makes the lines of OpenMetrics which say when a metric began what StartTimestamp returns, instead of
 	// samples. Such families cannot be taken by Peek and Take. Protobuf has these times in fields, and needs no asking.
 	StartTimestamps bool
+	// PlainBounds writes the bounds of buckets and quantiles of protobuf as exporters write them in text, le="1", instead of as
+	// Prometheus does, le="1.0".
+	PlainBounds bool
 	// ConvertClassic makes native histograms of classic ones: convert.go. The classic ones are delivered, too, if
 	// ClassicHistograms is set. In text and OpenMetrics such families cannot be taken by Peek and Take.
 	ConvertClassic bool

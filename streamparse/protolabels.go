@@ -64,7 +64,12 @@ func (p *Parser) appendProtobufLabels(dst []Label) []Label {
 	text = append(text, label...)
 	labelEnd := len(text)
 	if label != "" {
-		text = appendBound(text, math.Float64frombits(binary.LittleEndian.Uint64(pb.key[pb.labelsEnd+1:])))
+		f := math.Float64frombits(binary.LittleEndian.Uint64(pb.key[pb.labelsEnd+1:]))
+		if p.body.PlainBounds {
+			text = strconv.AppendFloat(text, f, 'g', -1, 64)
+		} else {
+			text = appendBound(text, f)
+		}
 	}
 	p.unescaped = text
 	dst = append(dst, Label{p.nameLabel[:], text[:nameEnd:nameEnd]})
