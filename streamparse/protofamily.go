@@ -54,9 +54,7 @@ func (p *Parser) readField() bool {
 			p.refuse(err)
 			return false
 		}
-		if p.plain() {
-			return true
-		}
+		return true // what there is to say of the family comes first
 	}
 	if pb.left == 0 {
 		return true

@@ -383,6 +383,12 @@ func (m *metric) decodeExemplar(b []byte, number int32) error {
 
 // decodePair returns the name and the value of b, a LabelPair: parts of b, or nil.
 func decodePair(b []byte) (name, value []byte, err error) {
+	if len(b) >= 4 && b[0] == 1<<3|wireBytes && b[1] < 0x80 { // what most are
+		i := 2 + int(b[1])
+		if i+2 <= len(b) && b[i] == 2<<3|wireBytes && b[i+1] < 0x80 && i+2+int(b[i+1]) == len(b) {
+			return b[2:i:i], b[i+2 : len(b) : len(b)], nil
+		}
+	}
 	for i := 0; i < len(b); {
 		tag, next, err := field(b, i)
 		if err != nil {
