@@ -122,8 +122,9 @@ func protocolHeader(userAgent string) http.Header {
 }
 
 // send makes one attempt to deliver blk, which it borrows: request bodies take holds of their own. It follows redirects.
-// Attempt counts from 0; again is called when the transport sends the body once more by itself.
-func (c *client) send(ctx context.Context, open *bodies, blk *block, attempt int, again func()) *sendError {
+// Attempt counts from 0; again is called when the transport sends the body once more by itself. Missed is how many exemplars a
+// receiver which has the block says that it has not.
+func (c *client) send(ctx context.Context, open *bodies, blk *block, attempt int, again func()) (missed int, fail *sendError) {
 	ctx, cancel := context.WithTimeout(ctx, c.dest.Timeout)
 	defer cancel()
 	target, home := c.url, true
@@ -133,34 +134,37 @@ func (c *client) send(ctx context.Context, open *bodies, blk *block, attempt int
 			if errors.Is(err, context.DeadlineExceeded) && ctx.Err() != nil {
 				err = fmt.Errorf("no answer within the timeout of %v: %w", c.dest.Timeout, err)
 			}
-			return &sendError{Err: c.redact.error(err)}
+			return 0, &sendError{Err: c.redact.error(err)}
 		}
 		text := readAnswer(resp, cancel)
 		code := resp.StatusCode
 		what := judge(code, c.dest.OnAuthError)
 		if what == delivered {
-			return written(resp.Header, code, blk)
+			return missedExemplars(resp.Header, blk), written(resp.Header, code, blk)
 		}
-		fail := &sendError{
+		fail = &sendError{
 			Status: code, Verdict: what, RetryAfter: retryAfter(resp.Header, time.Now()), Stored: stored(resp.Header), Understood: saysWritten(resp.Header),
 			Words: c.redact.text(hideQuery(strings.TrimSpace(text), target)),
 		}
 		if code != http.StatusTemporaryRedirect && code != http.StatusPermanentRedirect {
 			fail.Err = answerError(fail)
-			return fail
+			if fail.Stored > 0 { // then it is not sent again
+				missed = missedExemplars(resp.Header, blk)
+			}
+			return missed, fail
 		}
 		next, err := c.redirect(target, resp)
 		if err != nil {
 			fail.Err = c.redact.error(err)
-			return fail
+			return 0, fail
 		}
 		target, home = next, home && sameHost(next, c.url)
 		if ctx.Err() != nil {
 			fail.Err = errors.New("redirect: no time left")
-			return fail
+			return 0, fail
 		}
 	}
-	return &sendError{Err: fmt.Errorf("more than %d redirects", maxHops)}
+	return 0, &sendError{Err: fmt.Errorf("more than %d redirects", maxHops)}
 }
 
 // post makes one request. Home says that target is the configured host, which alone gets what is meant for it.

@@ -147,7 +147,7 @@ func TestRedirectToPlainHTTP(t *testing.T) {
 	defer c.closeIdle()
 	var open bodies
 	defer open.close()
-	if got := c.send(t.Context(), &open, blk, 0, nil); got == nil || !strings.Contains(got.Error(), "from https to http") {
+	if _, got := c.send(t.Context(), &open, blk, 0, nil); got == nil || !strings.Contains(got.Error(), "from https to http") {
 		t.Errorf("send() = %v, want a refusal", got)
 	}
 }

@@ -60,6 +60,13 @@ func (b *builder) beginFamily(m batch.Metadata, byFamily bool, maxBytes int) boo
 	return true
 }
 
+// resumeFamily says that rows of the family follow whose metadata are in the block already, with the given number.
+func (b *builder) resumeFamily(number int) {
+	m := b.metas[number]
+	text := append(b.family.text[:0], b.text.B[m.at:m.at+m.family+m.help+m.unit]...)
+	b.family = familyState{active: true, typ: m.typ, text: text, name: int(m.family), help: int(m.help), number: number}
+}
+
 // endFamily says that what follows belongs to no family that is known.
 func (b *builder) endFamily() {
 	text := b.family.text[:0]

@@ -17,6 +17,7 @@ type Metrics struct {
 	recovered, expired, diskErrors, damaged   *prometheus.CounterVec
 	setAside, splits, heals, delivered        *prometheus.CounterVec
 	diskBytes, diskOK                         *prometheus.GaugeVec
+	refusedExemplars                          *prometheus.CounterVec
 }
 
 // NewMetrics returns metrics which are registered with reg, if it is not nil.
@@ -33,10 +34,12 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		committed:    counter("committed_samples_total", "Samples which were taken over for the destination."),
 		acknowledged: counter("acknowledged_samples_total", "Samples which the receiver said it has."),
 		refused:      counter("refused_samples_total", "Samples which the receiver refused for good. See its answer in the log or on the page of destinations."),
-		resent:       counter("resent_samples_total", "Samples which were sent again, as often as they were."),
-		sentBlocks:   counter("sent_blocks_total", "Requests which were acknowledged."),
-		sentBytes:    counter("sent_bytes_total", "Bytes of the bodies of requests which were acknowledged, compressed."),
-		retries:      counter("retries_total", "Requests which were repeated. If it rises, look at the requests by code, and at the receiver."),
+		refusedExemplars: counter("refused_exemplars_total", "Exemplars which the receiver says it did not write, though it took the request. "+
+			"Prometheus keeps them only with --enable-feature=exemplar-storage."),
+		resent:     counter("resent_samples_total", "Samples which were sent again, as often as they were."),
+		sentBlocks: counter("sent_blocks_total", "Requests which were acknowledged."),
+		sentBytes:  counter("sent_bytes_total", "Bytes of the bodies of requests which were acknowledged, compressed."),
+		retries:    counter("retries_total", "Requests which were repeated. If it rises, look at the requests by code, and at the receiver."),
 		dropped: counter("dropped_samples_total", "Samples which were lost on the way to the receiver, by reason. For queue_full, "+
 			"the receiver was away or slow for longer than the queue's bound allows.", "reason"),
 		requests:       counter("requests_total", "Requests by the class of the answer's status; error where there was no answer.", "code"),
@@ -73,7 +76,7 @@ type vec interface {
 }
 
 func (m *Metrics) all() []vec {
-	return []vec{m.committed, m.acknowledged, m.refused, m.resent, m.sentBlocks, m.sentBytes, m.retries, m.dropped, m.requests,
+	return []vec{m.committed, m.acknowledged, m.refused, m.refusedExemplars, m.resent, m.sentBlocks, m.sentBytes, m.retries, m.dropped, m.requests,
 		m.pendingSamples, m.pendingBlocks, m.pendingByt, m.duration, m.recovered, m.expired, m.diskErrors, m.damaged, m.setAside, m.splits, m.heals, m.delivered,
 		m.diskBytes, m.diskOK}
 }
@@ -95,6 +98,7 @@ type destinationMetrics struct {
 	pendingSamples, pendingBlocks, pendingBytes prometheus.Gauge
 	duration                                    prometheus.Observer
 	recovered, expired, splits, heals           prometheus.Counter
+	refusedExemplars                            prometheus.Counter
 	diskBytes, diskOK                           prometheus.Gauge
 }
 
@@ -108,8 +112,8 @@ func (m *Metrics) destination(label string) *destinationMetrics {
 		pendingSamples: m.pendingSamples.WithLabelValues(label), pendingBlocks: m.pendingBlocks.WithLabelValues(label),
 		pendingBytes: m.pendingByt.WithLabelValues(label), duration: m.duration.WithLabelValues(label),
 		recovered: m.recovered.WithLabelValues(label), expired: m.expired.WithLabelValues(label),
-		splits:    m.splits.WithLabelValues(label),
-		heals:     m.heals.WithLabelValues(label),
+		splits: m.splits.WithLabelValues(label),
+		heals:  m.heals.WithLabelValues(label), refusedExemplars: m.refusedExemplars.WithLabelValues(label),
 		diskBytes: m.diskBytes.WithLabelValues(label), diskOK: m.diskOK.WithLabelValues(label),
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"net/http"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 )
@@ -159,7 +161,8 @@ func (d *destination) transmit(ctx context.Context, c *client, blk *block, attem
 	var tried []Protocol
 	var first *sendError
 	for {
-		fail := d.sendIn(ctx, c, p, blk, attempt, again)
+		missed, fail := d.sendIn(ctx, c, p, blk, attempt, again)
+		d.noteMissed(missed)
 		now := time.Now()
 		if fail == nil {
 			d.m.deliveredIn(p)
@@ -184,17 +187,17 @@ func (d *destination) transmit(ctx context.Context, c *client, blk *block, attem
 	}
 }
 
-// sendIn sends blk in protocol p.
-func (d *destination) sendIn(ctx context.Context, c *client, p Protocol, blk *block, attempt int, again func()) *sendError {
+// sendIn sends blk in protocol p. Missed is how many of its exemplars a receiver which has the block says that it has not.
+func (d *destination) sendIn(ctx context.Context, c *client, p Protocol, blk *block, attempt int, again func()) (missed int, fail *sendError) {
 	if p == blk.protocol {
 		return c.send(ctx, &d.bodies, blk, attempt, again)
 	}
 	other, err := d.codec.recode(blk, p)
 	if err != nil {
-		return &sendError{Status: http.StatusUnsupportedMediaType, Verdict: unsupported, Err: err}
+		return 0, &sendError{Status: http.StatusUnsupportedMediaType, Verdict: unsupported, Err: err}
 	}
 	if other == nil {
-		return nil // there was nothing in it which this protocol has
+		return 0, nil // there was nothing in it which this protocol has
 	}
 	defer other.release()
 	return c.send(ctx, &d.bodies, other, attempt, again)
@@ -214,6 +217,24 @@ func written(h http.Header, status int, blk *block) *sendError {
 		return nil
 	}
 	return &sendError{Status: status, Verdict: partly, Understood: true, Stored: n, Err: errPartly}
+}
+
+// missedExemplars is how many of blk's exemplars a receiver of remote write 2 says that it has not written. Of a block which was
+// read back from the disk nobody knows how many it has.
+func missedExemplars(h http.Header, blk *block) int {
+	text := h.Get("X-Prometheus-Remote-Write-Exemplars-Written")
+	if n, err := strconv.Atoi(strings.TrimSpace(text)); err == nil && n >= 0 && blk.protocol == Protocol2 {
+		return max(0, blk.exemplars-n)
+	}
+	return 0
+}
+
+// noteMissed counts exemplars which a receiver did not write.
+func (d *destination) noteMissed(exemplars int) {
+	if exemplars > 0 {
+		d.m.refusedExemplars.Add(float64(exemplars))
+		d.others.event("receiver did not write exemplars", 0, slog.Int("exemplars", exemplars))
+	}
 }
 
 // saysWritten reports whether an answer is that of a receiver which knows remote write 2, whatever its status.

@@ -58,8 +58,7 @@ func unzstd(raw *bufpool.Buf, packed []byte, n int) (int, error) {
 	return len(raw.B), err
 }
 
-// recode returns the content of a block, which it borrows, in another protocol, with one holder. What metadata there are is
-// left out: they come again within a minute.
+// recode returns the content of a block, which it borrows, in another protocol, with one holder.
 func (c *codec) recode(blk *block, to Protocol) (*block, error) {
 	c.recoding.Lock()
 	defer c.recoding.Unlock()
@@ -101,11 +100,17 @@ type decoder struct {
 	symbols [][]byte
 	labels  []uint32
 	scratch []byte
+
+	families map[string]int // of version 1: metadata by family
+	family   seriesFamily   // of version 2
 }
 
 // decode1 reads a request of version 1, which it borrows.
 func (d *decoder) decode1(msg []byte) error {
 	d.texts = make(map[string]uint32)
+	if err := d.metadata1(msg); err != nil {
+		return err
+	}
 	for f := (field{rest: msg}); f.next(); {
 		if f.is(1, wireBytes) {
 			if err := d.series(f.data, 2, 4, 3, d.labels1); err != nil {
@@ -147,6 +152,9 @@ func checkFields(msg []byte) error {
 func (d *decoder) series(msg []byte, samples, histograms, exemplars int, labels func([]byte) error) error {
 	d.labels = d.labels[:0]
 	if err := labels(msg); err != nil {
+		return err
+	}
+	if err := d.beginFamily(msg); err != nil {
 		return err
 	}
 	f := field{rest: msg}

@@ -65,7 +65,7 @@ func (d *destination) heal(ctx context.Context, c *client, stuck time.Duration) 
 	empty := d.pool.Get(1)
 	empty.B = append(empty.B[:0], 0) // the length of nothing, compressed
 	blk := newBlock(empty, record{rows: 0, bytes: 1}, Protocol1, 0, d.account)
-	fail := fresh.send(ctx, &d.bodies, blk, 0, nil)
+	_, fail := fresh.send(ctx, &d.bodies, blk, 0, nil)
 	blk.release()
 	if fail != nil && fail.Retryable() {
 		t.closeIdle()
