@@ -205,7 +205,8 @@ func (x *metered) afford() error {
 	if need > x.tn.grant.Bytes() {
 		need = (need/growBytes + 1) * growBytes
 	}
-	if !x.tn.grant.Grow(need, samples+labels) {
+	visible := samples + labels + min(r.p.Bytes(), windowBytes) // what accounts show: buffers and the dictionary
+	if !x.tn.grant.Grow(need, visible) {
 		return &ShortError{need}
 	}
 	return nil

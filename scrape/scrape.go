@@ -13,7 +13,8 @@
 // owns its table and its label sets, and releases them when it goes; a worker owns its parser and its batch.
 //
 // Read turn.go and scrape.go first (the course of one scrape), then read.go, table.go and commit.go (what becomes of its samples),
-// schedule.go, and manager.go with spec.go (which targets there are).
+// schedule.go, and manager.go with spec.go (which targets there are). What happens while memory is short stands in admit.go
+// (how scrapes get theirs), shed.go (whose scrapes are skipped) and owed.go (what becomes of their series).
 package scrape
 
 import (

@@ -338,10 +338,16 @@ func (m *Manager) endedLocked(tn *turn) {
 		s.letting -= t.letIn
 		t.letIn = 0
 	}
-	if tn.short && t.held.Reason == SkipNone {
-		m.holdLocked(t, SkipNew)
-		t.gaveBack = time.Time{}
+	if !tn.short || t.held.Reason != SkipNone {
+		return
 	}
+	// Others had the memory for a moment: it will wait until it gets what it needs before it begins.
+	if needs := 2 * tn.needs; needs > 0 && m.opts.Memory.Level() < memlimit.High && m.opts.Memory.Admission().Fits(needs) {
+		t.cost = cost{kept: tn.former.kept, passing: needs}
+		return
+	}
+	m.holdLocked(t, SkipNew)
+	t.gaveBack = time.Time{}
 }
 
 // release gives the scrape's reservation back, but for what its table grew by.
@@ -371,6 +377,7 @@ func (tn *turn) estimate(out *outcome, r *result, grown int64) {
 		series := int64(out.afterRelabeling())
 		tn.cost = cost{kept: series * perSeries, passing: passingOf(out.bodyBytes, false) + series*12}
 		if e, ok := errors.AsType[*ShortError](out.err); ok { // there is more than was read
+			tn.needs = e.Bytes
 			tn.cost.kept = max(tn.cost.kept, 2*e.Bytes-tn.cost.passing, tn.former.kept)
 		}
 	}

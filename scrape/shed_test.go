@@ -198,14 +198,14 @@ func TestShedsNoMoreThanNeeded(t *testing.T) {
 // TestOwedMarkersAreSpread: a large target's markers are sent at a bounded rate.
 func TestOwedMarkersAreSpread(t *testing.T) {
 	short(t, func(w *world, mem *fakeMemory) {
-		const series = 60_000
+		const series = 20_000
 		w.farm(series)
 		w.run()
 		w.pass(15 * time.Second)
 		mem.set(w, memlimit.Critical, -1)
 		all := make(map[string]int)
 		ticks := 0
-		for range 300 {
+		for range 150 {
 			got := w.pass(100 * time.Millisecond)
 			_, markers, _ := of(fmt.Sprint("t", series), got)
 			if len(markers) > 2*markersAtOnce {
@@ -232,7 +232,7 @@ func TestOwedMarkersAreSpread(t *testing.T) {
 // any series, and one for each that is gone.
 func TestScrapedAgainWhileMarkersAreOwed(t *testing.T) {
 	short(t, func(w *world, mem *fakeMemory) {
-		const series = 30_000
+		const series = 12_000
 		name := fmt.Sprint("t", series)
 		x := w.farm(series)[name]
 		w.run()
@@ -245,7 +245,7 @@ func TestScrapedAgainWhileMarkersAreOwed(t *testing.T) {
 			synctest.Wait()
 		}
 		got := w.sink.take()
-		got = append(got, w.pass(200*time.Millisecond)...)
+		got = append(got, w.pass(50*time.Millisecond)...)
 		_, first, up := of(name, got)
 		if len(first) == 0 || len(first) >= series || up[len(up)-1] != 0 {
 			t.Fatalf("%d markers were sent, up %v, want a part", len(first), up)
@@ -275,7 +275,7 @@ func TestScrapedAgainWhileMarkersAreOwed(t *testing.T) {
 // TestHeldTargetGoes: a target which goes while its markers are owed sends the rest.
 func TestHeldTargetGoes(t *testing.T) {
 	short(t, func(w *world, mem *fakeMemory) {
-		const series = 30_000
+		const series = 12_000
 		w.farm(series)
 		w.run()
 		w.pass(15 * time.Second)
@@ -372,12 +372,12 @@ func TestKnownTargetGrowsWhileMemoryIsHigh(t *testing.T) {
 // TestGrowthIsRefused: a scrape which needs more than there is ends, gives all back, and waits until there is room.
 func TestGrowthIsRefused(t *testing.T) {
 	short(t, func(w *world, mem *fakeMemory) {
-		mem.set(w, memlimit.Normal, 700<<10)
-		w.farm(50_000)
+		mem.set(w, memlimit.Normal, 500<<10)
+		w.farm(20_000)
 		w.run()
 		got := w.pass(10 * time.Second)
-		x := w.target("t50000")
-		if n, _, up := of("t50000", got); n != 0 || fmt.Sprint(up) != "[0]" || !strings.HasPrefix(x.LastError, "memory limit: ") {
+		x := w.target("t20000")
+		if n, _, up := of("t20000", got); n != 0 || fmt.Sprint(up) != "[0]" || !strings.HasPrefix(x.LastError, "memory limit: ") {
 			t.Errorf("it sent %d samples and up %v, %q; want it to fail for memory", n, up, x.LastError)
 		}
 		if items := w.dict.Stats().Items; items > 50 {
@@ -387,12 +387,12 @@ func TestGrowthIsRefused(t *testing.T) {
 			t.Errorf("Stats() = %+v, want one starved, and nothing handed out", s)
 		}
 		w.pass(20 * time.Second)
-		if x := w.target("t50000"); x.Held.Reason != SkipNew || x.Scrapes != 1 {
+		if x := w.target("t20000"); x.Held.Reason != SkipNew || x.Scrapes != 1 {
 			t.Errorf("%+v after %d scrapes, want it to wait", x.Held, x.Scrapes)
 		}
 		mem.set(w, memlimit.Normal, plenty)
 		w.pass(20 * time.Second)
-		if x := w.target("t50000"); x.Held != (Held{}) || x.Health != HealthUp || x.Series != 50_000 {
+		if x := w.target("t20000"); x.Held != (Held{}) || x.Health != HealthUp || x.Series != 20_000 {
 			t.Errorf("with room: %+v, %q", x.Held, x.LastError)
 		}
 		if w.m.metrics.Unbalanced() != 0 {
@@ -465,10 +465,10 @@ func TestMarkedTablesGo(t *testing.T) {
 		w.pass(15 * time.Second)
 		x.fail(500)
 		w.pass(10 * time.Second)
-		if x := w.target("t5000"); x.MemoryBytes < 50_000 {
+		if x := w.target("t5000"); x.MemoryBytes < 20_000 {
 			t.Errorf("the table of a target which failed once takes %d bytes, want it kept", x.MemoryBytes)
 		}
-		if n := w.m.ReleaseTables(); n < 50_000 {
+		if n := w.m.ReleaseTables(); n < 20_000 {
 			t.Errorf("ReleaseTables() = %d, want what it took", n)
 		}
 		if n := w.m.ReleaseTables(); n != 0 || w.target("t5000").MemoryBytes > 5000 {
@@ -535,4 +535,28 @@ func TestWithoutBudget(t *testing.T) {
 	if k.Room() != math.MaxInt64 {
 		t.Errorf("Room() = %d without a budget", k.Room())
 	}
+}
+
+// TestRefusedForAMoment: a scrape which was refused more memory because others had it just then is not held back: the next
+// one waits until it can have all that it needs.
+func TestRefusedForAMoment(t *testing.T) {
+	short(t, func(w *world, mem *fakeMemory) {
+		mem.room.Store(4 << 20)
+		block, _ := mem.admission.Ask(3300<<10, time.Now(), nil) // an eighth of the room is for growth
+		w.farm(20_000)
+		w.run()
+		w.pass(10 * time.Second)
+		if x := w.target("t20000"); x.Held != (Held{}) || !strings.HasPrefix(x.LastError, "memory limit: ") {
+			t.Errorf("held %+v, %q, want that it was refused, and not held", x.Held, x.LastError)
+		}
+		w.pass(10 * time.Second)
+		if n := mem.admission.Stats().Waiting; n != 1 {
+			t.Errorf("%d wait, want it to wait for all that it needs", n)
+		}
+		block.Release(0)
+		w.pass(time.Second)
+		if x := w.target("t20000"); x.Health != HealthUp || x.Series != 20_000 {
+			t.Errorf("%v with %d series, %q, want it scraped as soon as there is room", x.Health, x.Series, x.LastError)
+		}
+	})
 }

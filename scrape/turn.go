@@ -39,6 +39,7 @@ type turn struct {
 	former   cost
 	stays    int64 // by which the table and its labels grew
 	short    bool  // it needed more memory than there was
+	needs    int64 // what it asked for when it was refused
 	owes     int64
 	gaveBack bool
 }
