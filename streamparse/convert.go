@@ -12,17 +12,7 @@ import (
 // text its samples are those which follow each other in a family of that type and have the same labels but le: they are
 // collected here, and what they make is delivered when something else comes, before that. One which cannot be converted,
 // since its buckets are not cumulative or a count is negative, is left out, as Prometheus does; in protobuf the body is
-// refused, as Prometheus does.
-//
-// Where we differ from Prometheus, as TestDifferences pins:
-//
-//	input                                  Prometheus                 here
-//	its samples' own timestamp             that of the sample which   that of its last sample
-//	                                       follows it
-//	exemplars without a timestamp          dropped later, or with     left out
-//	                                       the timestamp of another
-//	exemplars beyond Options.MaxLineBytes  delivered                  left out
-//	more than 65536 buckets                accepted                   the body is refused
+// refused, as Prometheus does. docs/formats.md has the few places where we differ on purpose.
 
 const (
 	suffixBucket = "_bucket"

@@ -46,7 +46,7 @@ func all(p *Parser, text string, b Body) string {
 	}
 }
 
-// TestDifferences has a line for each row of the tables in text.go, openmetrics.go and protobuf.go.
+// TestDifferences has a line for each row of the table in docs/formats.md.
 func TestDifferences(t *testing.T) {
 	p := newParser(t, Options{MaxLineBytes: 100 << 10})
 	f := func(format Format, body, want string) {
@@ -110,4 +110,38 @@ func TestDifferences(t *testing.T) {
 		deltas = append(deltas, 10<<3|wireVarint, 2)
 	}
 	f(FormatProtobuf, string(family("m", familyHistogram, sub(nil, 7, deltas))), begin+"type(3) refused")
+
+	convert := func(body, want string) {
+		t.Helper()
+		p.ResetBody(strings.NewReader(body), Body{Format: FormatOpenMetrics, ConvertClassic: true})
+		var got strings.Builder
+		for {
+			kind, err := p.Next()
+			if err != nil {
+				got.WriteString("refused")
+				break
+			}
+			if kind == KindNone {
+				break
+			}
+			if kind == KindHistogram {
+				ms, _ := p.Timestamp()
+				fmt.Fprintf(&got, "histogram(%d)@%d ", len(p.Exemplars()), ms)
+			}
+		}
+		if strings.TrimSpace(got.String()) != want {
+			t.Errorf("converted, %.100q is %q, want %q", body, got.String(), want)
+		}
+	}
+	const classic = "# TYPE h histogram\n"
+	convert(classic+"h_bucket{le=\"+Inf\"} 1 2\nh_count 1 3\nother 1 9\n# EOF\n", "histogram(0)@3000")
+	convert(classic+"h_bucket{le=\"1\"} 1 # {a=\"b\"} 1\nh_bucket{le=\"+Inf\"} 1 # {a=\"b\"} 1 5\n# EOF\n", "histogram(1)@0")
+	p.opts.MaxLineBytes = 100 << 10
+	long = strings.Repeat("x", 60<<10)
+	convert(classic+"h_bucket{le=\"1\"} 1 # {a=\""+long+"\"} 1 5\nh_bucket{le=\"+Inf\"} 1 # {a=\""+long+"\"} 1 5\n# EOF\n", "histogram(1)@0")
+	var buckets strings.Builder
+	for i := range maxParts + 1 {
+		fmt.Fprintf(&buckets, "h_bucket{le=\"%d\"} 1\n", i)
+	}
+	convert(classic+buckets.String()+"# EOF\n", "refused")
 }

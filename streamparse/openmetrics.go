@@ -8,15 +8,7 @@ import (
 
 // OpenMetrics 0.0.1 and 1.0.0, as Prometheus' lexer reads them: one blank where text may have many, no comments, no blank
 // lines, and "# EOF" at the end. What belongs to which family, suffixes and values which a type forbids are not looked at;
-// an exemplar's labels keep their escapes. Where the two differ, we do so on purpose, as TestDifferences pins:
-//
-//	input                                  Prometheus                 here
-//	an empty name in {""} or ""="x"        refused when appended      a bad line
-//	two blanks after a value               the sample, then an error  an error
-//	a line beyond Options.MaxLineBytes     accepted                   the body is refused
-//	more than 65536 labels                 accepted                   a bad line
-//	HELP of more than 32 KiB               delivered                  checked, not delivered
-//	_created beyond 24 KiB ahead           the sample's start         no start
+// an exemplar's labels keep their escapes. docs/formats.md has the few places where we differ on purpose.
 
 // scanOpenMetrics is scan for OpenMetrics.
 func (p *Parser) scanOpenMetrics(b []byte) (n int, kind Kind, f fault) {

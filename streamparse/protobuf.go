@@ -4,22 +4,7 @@ import "math"
 
 // Protobuf: io.prometheus.client.MetricFamily, each with its length before it. A family may be as long as it likes: only one
 // Metric of it has to fit into the window. What a line's bytes are in text is made here: see protobuf.key. Where Prometheus,
-// which has the whole family in memory, does otherwise, we differ on purpose, as TestDifferences pins:
-//
-//	input                                  Prometheus                 here
-//	name or type behind the first metric   that of the family         the body is refused
-//	help behind the first metric           that of the family         left out
-//	unit, which a serializer writes last   before the type            when the family ends
-//	a label without a name                 refused when appended      the body is refused
-//	NaN with other bits than usual         as it is, a stale marker   NaN
-//	untyped which is 0 and left out        the metric's before it     0
-//	spans which are not those of buckets   may panic from the second  the body is refused
-//	                                       metric on
-//	exemplars of native histograms         the first metric's alone   each one's
-//	a metric beyond Options.MaxLineBytes   accepted                   the body is refused
-//	an unknown group beyond it             skipped                    the body is refused
-//	more than 65536 buckets, spans, ...    accepted                   the body is refused
-//	help of more than 32 KiB               delivered                  checked, delivered empty
+// which has the whole family in memory, does otherwise, docs/formats.md tells.
 
 // What a metric's samples are, in the order in which they are delivered. Buckets and quantiles begin at fieldBuckets.
 const (

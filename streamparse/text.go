@@ -7,19 +7,9 @@ import (
 	"unicode/utf8"
 )
 
-// Text format 0.0.4 and 1.0.0, as Prometheus' lexer reads them. Where the two differ, we do so on purpose:
-//
-//	input                                  Prometheus                 here
-//	a line which begins with NUL           end of the body, silently  a bad line
-//	an empty name in {""} or ""="x"        refused when appended      a bad line
-//	NUL in a plain comment                 end of the body            part of the comment
-//	blanks before a name                   part of the name           skipped
-//	a line beyond Options.MaxLineBytes     accepted                   the body is refused
-//	more than 65536 labels                 accepted                   a bad line
-//	HELP of more than 32 KiB               delivered                  checked, not delivered
-//
-// TestDifferences has a line for each. With Options.SkipBadLines a bad line is skipped where Prometheus refuses the body;
-// and "\r\n" ends a line, "#" after the value begins an exemplar which is ignored, and a timestamp may have a minus sign
+// Text format 0.0.4 and 1.0.0, as Prometheus' lexer reads them; docs/formats.md has the few places where we differ on
+// purpose, in all formats, and TestDifferences a line for each. With Options.SkipBadLines a bad line is skipped where
+// Prometheus refuses the body; and "\r\n" ends a line, "#" after the value begins an exemplar which is ignored, and a timestamp may have a minus sign
 // and a fraction, and counts seconds below 2^31: TestSkipBadLines.
 
 // fault is why and where a line is not in the format. The zero value stands for a line whose end is not known yet.
