@@ -168,7 +168,6 @@ func TestDisk(t *testing.T) {
 	away.Store(false)
 	freeze(t, a, conf, all...)
 	m := a.settled(t)
-	wantUp(t, s, all...)
 	resent := sum(m, "scraper_remotewrite_resent_samples_total")
 	end(a)
 	if got := float64(s.Totals().Samples); got != scraped-lost || lost == 0 {

@@ -271,10 +271,8 @@ func freeze(t testing.TB, a *agent, conf string, targets ...*target) {
 	})
 }
 
-// wantUp wants that no scrape of the targets failed.
-func wantUp(t testing.TB, s *sink, targets ...*target) {
-	t.Helper()
-	failed := 0
+// failedScrapes is how many scrapes of the targets failed, by what arrived.
+func failedScrapes(s *sink, targets ...*target) (failed int) {
 	for _, x := range targets {
 		for _, up := range s.Series(map[string]string{"__name__": "up", "instance": x.name}) {
 			for _, v := range up.Samples {
@@ -284,7 +282,13 @@ func wantUp(t testing.TB, s *sink, targets ...*target) {
 			}
 		}
 	}
-	if failed > 0 {
+	return failed
+}
+
+// wantUp wants that no scrape of the targets failed.
+func wantUp(t testing.TB, s *sink, targets ...*target) {
+	t.Helper()
+	if failed := failedScrapes(s, targets...); failed > 0 {
 		tooSlow(t, "%d scrapes failed, though all were answered", failed)
 	}
 }
