@@ -63,12 +63,12 @@ conformance: ## against the code of others, in a module of its own
 .PHONY: e2e
 e2e: ## end to end, with programs of others
 	@e2e/install.sh
-	@if ls e2e/*.go >/dev/null 2>&1; then $(GO) test -count=1 -timeout 3m ./e2e; fi
+	@if ls e2e/*.go >/dev/null 2>&1; then $(GO) test -count=1 -timeout 6m ./e2e; fi
 
 .PHONY: figures
-figures: ## what the end-to-end tests measure in their long form, which takes some ten minutes
+figures: ## what the end-to-end tests measure in their long form, which takes some twenty minutes
 	@e2e/install.sh
-	@set -o pipefail; $(GO) test -count=1 -v -timeout 20m -parallel 1 ./e2e -long | grep -E 'figure: |FAIL|SKIP|^ok'
+	@set -o pipefail; $(GO) test -count=1 -v -timeout 40m -parallel 1 ./e2e -long | grep -E 'figure: |FAIL|SKIP|^ok'
 
 .PHONY: staticcheck
 staticcheck: ## skipped where the network does not give it

@@ -13,7 +13,7 @@ import (
 )
 
 // long asks for the sizes and times which the project promises, instead of those which a change can wait for.
-var long = flag.Bool("long", false, "run the long forms of the tests, which take some ten minutes")
+var long = flag.Bool("long", false, "run the long forms of the tests, which take some twenty minutes")
 
 // seedFlag repeats a run of the tests which draw lots.
 var seedFlag = flag.Uint64("seed", 0, "seed of scripted targets; 0: another one each time")
