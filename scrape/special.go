@@ -22,9 +22,14 @@ func (x *extraScratch) histogram(p *streamparse.Parser) []byte {
 
 // start is when the current entry's counting began, in milliseconds; 0 where that is not known or not wanted.
 func (r *reading) start() int64 {
-	if !r.withStart {
-		return 0
+	if r.withStart {
+		return r.parsedStart()
 	}
+	return 0
+}
+
+// parsedStart is start where it is wanted.
+func (r *reading) parsedStart() int64 {
 	ms, _ := r.p.StartTimestamp()
 	return ms
 }
