@@ -113,6 +113,24 @@ func (s *Sampler) Between(from, to time.Time) (anonAvg, anonPeak, wsAvg, wsPeak 
 	return anonAvg, anonPeak, wsAvg, wsPeak
 }
 
+// Least returns the least of the process and of its group's working set, in bytes; 0 where nothing was read.
+func (s *Sampler) Least(from, to time.Time) (anon, ws int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, p := range s.points {
+		if p.at.Before(from) || p.at.After(to) {
+			continue
+		}
+		if anon == 0 || p.anon < anon {
+			anon = p.anon
+		}
+		if ws == 0 || p.workingSet < ws {
+			ws = p.workingSet
+		}
+	}
+	return anon, ws
+}
+
 // Timeline returns the course of the memory, one point per second: the highest of each.
 func (s *Sampler) Timeline(start time.Time) (points []report.Point, marks []report.Mark) {
 	s.mu.Lock()

@@ -13,7 +13,7 @@ import (
 func burst(ctx context.Context, t *trial) error {
 	n, series := pick(t.form, 20, 100, 100), pick(t.form, 500, 5000, 5000)
 	interval := pick(t.form, time.Second, 10*time.Second, 10*time.Second)
-	before, during := pick(t.form, 4*time.Second, 30*time.Second, 30*time.Second), pick(t.form, 5*time.Second, 60*time.Second, 60*time.Second)
+	before, during := pick(t.form, 4*time.Second, 30*time.Second, 30*time.Second), pick(t.form, 5*time.Second, 40*time.Second, 60*time.Second)
 	var grown atomic.Bool
 	begin := func() (*rig, []*farm.Target, error) {
 		r, err := t.rig(ctx, rigOptions{})

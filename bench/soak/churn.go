@@ -49,6 +49,7 @@ func (t *trial) steady(ctx context.Context, r *rig, targets []*farm.Target, inte
 	settle, length := pick(t.form, 3*time.Second, 3*time.Minute, 10*time.Minute), pick(t.form, 8*time.Second, 10*time.Minute, 4*time.Hour)
 	begun := time.Now()
 	var settled int64
+	var early holdings // of the churn, when what is made once is made
 	for time.Since(begun) < length {
 		if err := r.wait(ctx, interval); err != nil {
 			return err
@@ -58,6 +59,9 @@ func (t *trial) steady(ctx context.Context, r *rig, targets []*farm.Target, inte
 		}
 		if settled == 0 && time.Since(begun) >= settle {
 			settled = r.anon(2 * time.Second)
+			if early, err = r.calm(ctx, 3); err != nil {
+				return err
+			}
 		}
 	}
 	last := r.anon(2 * time.Second)
@@ -73,7 +77,8 @@ func (t *trial) steady(ctx context.Context, r *rig, targets []*farm.Target, inte
 		return err
 	}
 	// A series which is gone is over at the next scrape; the block which told so is delivered some seconds later.
-	now, ok, err := r.back(ctx, before, 0.1, 4, 60*time.Second)
+	now, ok, err := r.back(ctx, holdings{heap: early.heap, goroutines: before.goroutines, descriptors: before.descriptors,
+		series: before.series, labels: before.labels, names: before.names}, 0.1, 10, 60*time.Second)
 	if err != nil {
 		return err
 	}
@@ -84,8 +89,12 @@ func (t *trial) steady(ctx context.Context, r *rig, targets []*farm.Target, inte
 		t.figure("%.1f MiB after %.0f min, %.1f MiB after %.0f min; it grows by %.2f MiB in 10 min", mib(settled), settle.Minutes(),
 			mib(last), length.Minutes(), grows)
 		t.wantAtMost("growth in 10 minutes", grows, maxGrowth, "MiB")
+		live := (during.heap - early.heap) / (1 << 20) * float64(10*time.Minute) / float64(length-settle)
+		t.figure("live heap grows by %.2f MiB in 10 min", live)
+		t.wantAtMost("growth of live heap in 10 minutes", live, maxGrowth, "MiB")
 	}
-	t.figure("before: %v; during: %v; after: %v", before, during, now)
-	t.want(ok, "after it the agent holds %v, want no more than before: %v %q", now, before, now.newNames(before))
+	t.figure("before: %v; after %.0f s of churn: %v; after %.0f s: %v; after it: %v", before, settle.Seconds(), early, length.Seconds(), during, now)
+	t.want(ok, "after it the agent holds %v, want no more live heap than %v of the churn had, and else no more than before: %v %q",
+		now, settle, before, now.newNames(before))
 	return r.finish(ctx)
 }

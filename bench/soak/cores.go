@@ -14,7 +14,7 @@ import (
 func cores(ctx context.Context, t *trial) error {
 	n, series := pick(t.form, 50, 100, 100), pick(t.form, 400, 2000, 2000)
 	interval := pick(t.form, time.Second, 5*time.Second, 5*time.Second)
-	warm, length := pick(t.form, time.Second, 15*time.Second, 30*time.Second), pick(t.form, 2*time.Second, 20*time.Second, 5*time.Minute)
+	warm, length := pick(t.form, time.Second, 10*time.Second, 30*time.Second), pick(t.form, 2*time.Second, 10*time.Second, 5*time.Minute)
 	taskset, err := exec.LookPath("taskset")
 	if err != nil {
 		return fmt.Errorf("%w: %w", errSkip, err)

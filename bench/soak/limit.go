@@ -21,7 +21,7 @@ const (
 // limit runs the agent in memory control groups, where the load grows until it is three times what fits, or is there at
 // once. The kernel is the witness that it was not killed.
 func limit(ctx context.Context, t *trial) error {
-	for _, size := range pick(t.form, []int64{32}, []int64{48, 64, 96, 128}, []int64{48, 64, 96, 128}) {
+	for _, size := range pick(t.form, []int64{32}, []int64{48, 64, 128}, []int64{48, 64, 96, 128}) {
 		if err := t.outgrow(ctx, size); err != nil {
 			return fmt.Errorf("%d MiB: %w", size, err)
 		}
@@ -103,7 +103,7 @@ func (t *trial) outgrow(ctx context.Context, size int64) error {
 		return err
 	}
 	begun := time.Now()
-	step := int(size) / pick(t.form, 1, 4, 4)
+	step := int(size) / pick(t.form, 1, 1, 4)
 	fits := 0
 	most := int(size) * 40 // that would be 8 times what a series may cost
 	for n := 0; fits == 0 || n < 3*fits; n += step {
@@ -123,7 +123,7 @@ func (t *trial) outgrow(ctx context.Context, size int64) error {
 			}
 		}
 	}
-	if err := r.wait(ctx, pick(t.form, 2*interval, 4*interval, 60*interval)); err != nil {
+	if err := r.wait(ctx, pick(t.form, 2*interval, 2*interval, 60*interval)); err != nil {
 		t.wantAlive(r, name+", three times what fits")
 		return err
 	}
@@ -160,7 +160,7 @@ func (t *trial) judgeShort(ctx context.Context, r *rig, small []*farm.Target, na
 // atOnce starts the agent with 200 large targets in 64 MiB, and without a limit, and compares the CPU time.
 func (t *trial) atOnce(ctx context.Context) error {
 	const n, interval = 200, 10 * time.Second
-	length := pick(t.form, interval, 5*interval, 30*interval)
+	length := pick(t.form, interval, 4*interval, 30*interval)
 	used := func(size int64) (time.Duration, error) {
 		r, small, err := t.limited(ctx, size, interval)
 		if err != nil {

@@ -78,10 +78,17 @@ type memoryPage struct {
 		Name  string
 		Bytes int64
 	}
-	Superseded []struct {
-		Kind, Holder string
-		Count        int
+}
+
+// large are the parts of a MiB and more.
+func (p memoryPage) large() string {
+	var said []string
+	for _, part := range p.Parts {
+		if part.Bytes >= 1<<20 {
+			said = append(said, fmt.Sprintf("%s %.1f", part.Name, mib(part.Bytes)))
+		}
 	}
+	return strings.Join(said, ", ")
 }
 
 func (r *rig) page() (p memoryPage, err error) {
@@ -96,7 +103,7 @@ func (r *rig) page() (p memoryPage, err error) {
 // come and go, so it looks some times.
 func (r *rig) addsUp() {
 	best := math.Inf(1)
-	var said string
+	var said, parts string
 	for range 5 {
 		p, err := r.page()
 		mem, err2 := proc.ReadMemory(int(r.pid.Load()))
@@ -106,14 +113,14 @@ func (r *rig) addsUp() {
 		}
 		off := math.Abs(float64(p.SumBytes-mem.Anon)) / float64(mem.Anon)
 		if off < best {
-			best, said = off, fmt.Sprintf("%.1f of %.1f MiB", mib(p.SumBytes), mib(mem.Anon))
+			best, said, parts = off, fmt.Sprintf("%.1f of %.1f MiB", mib(p.SumBytes), mib(mem.Anon)), p.large()
 		}
 		if best <= 0.03 {
 			break
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
-	r.t.figure("/debug/memory adds up to %s", said)
+	r.t.figure("/debug/memory adds up to %s: %s", said, parts)
 	r.t.want(best <= 0.1, "/debug/memory adds up to %s, %.0f %% off", said, 100*best)
 }
 

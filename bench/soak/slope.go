@@ -5,18 +5,18 @@ import (
 	"time"
 )
 
-// slopeStep is over how long the course of the memory is averaged: a garbage collector's saw has teeth.
-const slopeStep = 10 * time.Second
+// slopeStep is of how long the least is taken: a garbage collector's saw has teeth, and what leaks lifts its foot.
+const slopeStep = 30 * time.Second
 
 // slope is how fast resident memory grew since some time, in MiB per ten minutes: the median of the slopes between all
-// pairs of averages, which a single step or spike does not move.
+// pairs of its least values, which a single step does not move.
 func (r *rig) slope(since time.Time) float64 {
-	var averages []float64
+	var least []float64
 	for at := since; time.Since(at) >= slopeStep; at = at.Add(slopeStep) {
-		avg, _, _, _ := r.samples.Between(at, at.Add(slopeStep))
-		averages = append(averages, mib(avg))
+		low, _ := r.samples.Least(at, at.Add(slopeStep))
+		least = append(least, mib(low))
 	}
-	return median(slopes(averages)) * float64(10*time.Minute) / float64(slopeStep)
+	return median(slopes(least)) * float64(10*time.Minute) / float64(slopeStep)
 }
 
 // slopes are those between all pairs of points, per step.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sort"
+	"strings"
 	"time"
 
 	"scraper/bench/agent"
@@ -19,16 +20,17 @@ func sizes() []int64 {
 func (t *trial) smallest(ctx context.Context) error {
 	for _, a := range append([]*agent.Agent{t.agent}, t.peers...) {
 		var err error
-		all := sizes()
+		reason, all := "", sizes()
 		i := sort.Search(len(all), func(i int) bool {
 			if err != nil || ctx.Err() != nil {
 				return true
 			}
-			ok, e := t.takes(ctx, a, all[i])
-			if err = e; err != nil {
-				return true
+			var ok bool
+			var why string
+			if ok, why, err = t.takes(ctx, a, all[i]); why != "" {
+				reason = fmt.Sprintf("; with %d, %s", all[i], why)
 			}
-			return ok
+			return ok || err != nil
 		})
 		switch {
 		case err != nil:
@@ -36,9 +38,9 @@ func (t *trial) smallest(ctx context.Context) error {
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case i == len(all):
-			t.figure("%s %s: 200 × 5,000 needs more than %d MiB", a.Name, a.Version, all[i-1])
+			t.figure("%s %s: 200 × 5,000 needs more than %d MiB%s", a.Name, a.Version, all[i-1], reason)
 		default:
-			t.figure("%s %s: 200 × 5,000 needs a limit of %d MiB", a.Name, a.Version, all[i])
+			t.figure("%s %s: 200 × 5,000 needs a limit of %d MiB%s", a.Name, a.Version, all[i], reason)
 		}
 	}
 	return nil
@@ -46,44 +48,51 @@ func (t *trial) smallest(ctx context.Context) error {
 
 // takes reports whether an agent takes the load in so many MiB: it lives, scrapes each target each time, sheds nothing, and
 // delivers.
-func (t *trial) takes(ctx context.Context, a *agent.Agent, size int64) (bool, error) {
+func (t *trial) takes(ctx context.Context, a *agent.Agent, size int64) (ok bool, why string, err error) {
 	const n, interval = 200, 10 * time.Second
 	r, err := t.rig(ctx, rigOptions{agent: a, limit: size << 20, perSeries: true, maxSeries: 1 << 21})
 	if err != nil {
-		return false, err
+		return false, "", err
 	}
 	defer r.close()
 	targets, err := r.add(ctx, n, interval, plain(0, bigSeries))
 	if err != nil {
-		return false, err
+		return false, "", err
 	}
 	r.config.Jobs = append(r.config.Jobs, job("big", interval, targets))
 	if err := r.start(); err != nil {
-		return false, err
+		return false, "", err
 	}
 	begun := time.Now()
 	for time.Since(begun) < 4*interval {
 		if err := r.wait(ctx, time.Second); err != nil {
-			return false, ctx.Err() // it died: that is an answer
+			kills, _ := r.group.Killed() // how it died is a remark
+			return false, fmt.Sprintf("it died after %.0f s (%s, %d kills for memory, %.0f MiB resident)", time.Since(begun).Seconds(),
+				r.process.Ended(), kills, mib(r.peak(begun))), ctx.Err()
 		}
 		if a == t.agent {
 			m, err := r.metrics()
 			if err != nil {
 				continue // it may be about to die
 			}
-			if _, sum := m.shed(); sum > 0 {
-				return false, nil
+			if said, sum := m.shed(); sum > 0 {
+				return false, strings.Join(said, ", "), nil
 			}
 		}
 	}
 	r.farm.Hold()
 	_, served := r.farm.Served()
 	if served < 3*n*bigSeries {
-		return false, nil // it left scrapes out
+		return false, fmt.Sprintf("only %d samples were scraped", served), nil
 	}
 	// What was served and not yet sent may take its time.
-	err = r.until(ctx, "delivery", 15*time.Second, func() bool {
-		return float64(r.missing("big", targets).Missing) <= float64(served)/1000
+	var missing int64
+	err = r.until(ctx, "delivery", 45*time.Second, func() bool {
+		missing = r.missing("big", targets).Missing
+		return float64(missing) <= float64(served)/1000
 	})
-	return err == nil, ctx.Err()
+	if err != nil {
+		return false, fmt.Sprintf("%d of %d samples are missing", missing, served), ctx.Err()
+	}
+	return true, "", nil
 }

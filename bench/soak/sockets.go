@@ -16,7 +16,7 @@ import (
 // in the agent's is what counts.
 func sockets(ctx context.Context, t *trial) error {
 	const n, limit, bodyBytes = 200, 64 << 20, 4 << 20
-	rounds := pick(t.form, 1, 6, 60)
+	rounds := pick(t.form, 1, 3, 60)
 	interval := pick(t.form, 5*time.Second, 10*time.Second, 10*time.Second)
 	r, err := t.rig(ctx, rigOptions{limit: limit})
 	if err != nil {
