@@ -170,6 +170,24 @@ func TestExemplarsHaveTimesOfTheirOwn(t *testing.T) {
 	})
 }
 
+// TestLongExemplarsAreDropped: with more than 128 runes in its labels an exemplar goes, and its sample stays.
+func TestLongExemplarsAreDropped(t *testing.T) {
+	for runes, want := range map[int]int{128: 1, 129: 0, 5000: 0} {
+		bubble(t, Options{Dialect: config.Prometheus}, func(w *world) {
+			body := fmt.Sprintf("a_total 1 # {id=\"%s\"} 1\n# EOF\n", strings.Repeat("é", runes-len("id")))
+			w.serve("a:80", http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
+				rw.Header().Set("Content-Type", "application/openmetrics-text; version=1.0.0")
+				_, _ = rw.Write([]byte(body))
+			}))
+			w.apply(oneJob())
+			wantSamples(t, "a sample with an exemplar", w.scrapeNow(), "a_total 1")
+			if got := w.sink.takeSpecial(); len(got) != want {
+				t.Errorf("of an exemplar of %d runes %q are sent, want %d", runes, got, want)
+			}
+		})
+	}
+}
+
 // TestLegacyNames pins what metric_name_validation_scheme refuses.
 func TestLegacyNames(t *testing.T) {
 	f := func(line, scheme string, ok bool) {
