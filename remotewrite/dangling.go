@@ -53,7 +53,8 @@ func (w *Writer) tidyQueues() {
 	for _, e := range entries {
 		if e.IsDir() && !strings.Contains(e.Name(), ".bad-") && (strings.HasPrefix(e.Name(), "name_") || strings.HasPrefix(e.Name(), "url_")) &&
 			!w.hasQueue(e.Name()) {
-			w.tidyQueue(filepath.Join(w.opts.QueueDir, e.Name()))
+			dir := filepath.Join(w.opts.QueueDir, e.Name())
+			tidyQueue(w.opts, dir, time.Since(lastWritten(dir)) > danglingAge)
 		}
 	}
 }
@@ -72,17 +73,20 @@ func (w *Writer) hasQueue(name string) bool {
 	return false
 }
 
-func (w *Writer) tidyQueue(dir string) {
-	log := w.opts.Logger.With(slog.String("dir", dir))
-	written := lastWritten(dir)
-	q, err := diskqueue.Open(diskqueue.Options{Dir: dir, Slots: w.opts.Slots})
+// tidyQueue removes a queue which nobody has open, if it is empty or old.
+func tidyQueue(o Options, dir string, old bool) {
+	if _, err := os.Stat(dir); err != nil {
+		return // it was never made
+	}
+	log := o.Logger.With(slog.String("dir", dir))
+	q, err := diskqueue.Open(diskqueue.Options{Dir: dir, Slots: o.Slots})
 	if err != nil {
 		log.Warn("queue of no destination could not be opened", slog.Any("err", err))
 		return
 	}
 	st := q.Stats()
 	empty := st.Blocks == 0 && !hasBadSegments(dir)
-	if old := time.Since(written) > danglingAge; !empty && !old {
+	if !empty && !old {
 		_ = q.Close()
 		log.Warn("queue of a destination which is configured no more is kept for a day", slog.Int64("samples", st.Samples),
 			slog.Time("oldest", st.Oldest))

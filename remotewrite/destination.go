@@ -255,6 +255,9 @@ func (d *destination) run(ctx context.Context) {
 	stopSpool()
 	spooling.Wait()
 	d.finish()
+	if d.removed && d.spool != nil && !d.opts.KeepDanglingQueues {
+		tidyQueue(d.opts, d.spool.dir, false) // each reload may bring another name
+	}
 }
 
 // finish gives up what is left in memory. What is on disk stays there, pending.

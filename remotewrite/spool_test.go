@@ -1,6 +1,7 @@
 package remotewrite
 
 import (
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -425,6 +426,45 @@ func TestDanglingQueues(t *testing.T) {
 			t.Errorf("keep %t: a file which is not the queue's is %q, %v", keep, text, err)
 		}
 	}
+}
+
+// TestQueueOfRemovedDestination: a destination which a reload removes leaves no directory, unless something is in it which
+// was not delivered.
+func TestQueueOfRemovedDestination(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		got := newReceiver(t, receiver.Options{})
+		always := Destination{URL: "http://always.example" + receiver.WritePath, Name: "always"}
+		r := newRig(t, func(o *Options) { o.QueueDir = dir }, always)
+		r.serve("always.example:80", got)
+		r.serve("delivered.example:80", newReceiver(t, receiver.Options{}))
+		r.serve("away.example:80", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) }))
+		r.run()
+		for i := range 3 {
+			if err := r.Apply([]Destination{
+				always, {URL: "http://delivered.example" + receiver.WritePath, Name: fmt.Sprintf("delivered-%d", i)}, {URL: "http://away.example/", Name: "away"},
+			}); err != nil {
+				t.Fatal(err)
+			}
+			r.commit(t, r.Writer, 0, 10, time.Now().UnixMilli())
+			time.Sleep(5 * second)
+		}
+		if err := r.Apply([]Destination{always}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(20 * second)
+		entries, err := os.ReadDir(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var names []string
+		for _, e := range entries {
+			names = append(names, e.Name())
+		}
+		if got, want := strings.Join(names, " "), "name_always name_away"; got != want {
+			t.Errorf("directories are %s, want %s", got, want)
+		}
+	})
 }
 
 func TestDirName(t *testing.T) {
