@@ -30,8 +30,10 @@ func (r *reading) start() int64 {
 
 // parsedStart is start where it is wanted.
 func (r *reading) parsedStart() int64 {
-	ms, _ := r.p.StartTimestamp()
-	return ms
+	if ms, ok := r.p.StartTimestamp(); ok {
+		return ms
+	}
+	return 0
 }
 
 // isSpecial reports whether the current sample, no histogram, is more than a value.
