@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -255,11 +256,15 @@ func (m *Manager) sync(j *job, st *jobState) {
 	m.mu.Lock()
 	former := j.state
 	j.state, j.dirty, j.dropped, j.nDropped = st, false, dropped, nDropped
+	before := len(j.targets)
 	for key, t := range j.targets {
 		if _, ok := specs[key]; !ok {
 			gone = append(gone, t)
 			delete(j.targets, key)
 		}
+	}
+	if len(j.targets) < before/4 { // a map never shrinks
+		j.targets = maps.Collect(maps.All(j.targets))
 	}
 	for key, s := range specs {
 		t, ok := j.targets[key]
