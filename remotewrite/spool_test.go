@@ -467,6 +467,37 @@ func TestQueueOfRemovedDestination(t *testing.T) {
 	})
 }
 
+// TestDirectoryIsRemoved removes the queues' directory under a process: what comes later outlives it, and has its owner.
+func TestDirectoryIsRemoved(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		rc, away := flaky(t)
+		away.Store(true)
+		r := newRig(t, onDisk(dir), Destination{URL: destA})
+		r.serve("a.example:80", rc)
+		r.run()
+		var now int64
+		total := r.commitFor(5, &now)
+		if err := os.RemoveAll(filepath.Join(dir, dirName("url a.example"+receiver.WritePath))); err != nil {
+			t.Fatal(err)
+		}
+		total += r.commitFor(5, &now)
+		for _, pattern := range []string{tenantFile, "lock", "*.seg"} {
+			if found, _ := filepath.Glob(filepath.Join(dir, "*", pattern)); len(found) == 0 {
+				t.Errorf("there is no %s in the new directory", pattern)
+			}
+		}
+		away.Store(false)
+		time.Sleep(2 * time.Minute)
+		if b := r.balanced(); b.Acknowledged+b.Dropped.Total() != uint64(total) || b.Pending != 0 || rc.Totals().Samples != b.Acknowledged {
+			t.Errorf("books %+v of %d samples, and %d arrived", b, total, rc.Totals().Samples)
+		}
+		if err := rc.Verify().Err(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func TestDirName(t *testing.T) {
 	f := func(d Destination, want string) {
 		t.Helper()

@@ -52,7 +52,10 @@ func tenantOf(dir string) string {
 // noteTenant says in the queue's directory whose it is. An error costs no more than another name after the next change.
 func (s *spool) noteTenant() {
 	c := s.d.client.Load()
-	if s.q == nil || s.notedFor == c {
+	if s.q == nil {
+		return
+	}
+	if _, err := os.Stat(filepath.Join(s.dir, tenantFile)); s.notedFor == c && !os.IsNotExist(err) { // somebody may have removed the directory
 		return
 	}
 	s.notedFor = c
