@@ -177,6 +177,10 @@ func (e *weaver) begin(b *builder, out wire1) {
 	if e.ring == nil {
 		e.ring, e.rows = make([]token, maxRing), make([]rowAt, maxRows)
 	}
+	const most = 64 << 10
+	if cap(e.seen) > most && len(b.label) < most { // an unusual block's
+		e.seen = nil
+	}
 	if cap(e.seen) < len(b.label) {
 		e.seen = make([]seen, len(b.label)+len(b.label)/4)
 	}

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"scraper/batch"
 	"scraper/bufpool/bufpooltest"
@@ -26,8 +27,10 @@ func (w *plainWire) Match(distance, length int) {
 	if distance < 1 || distance > len(w.b) || distance > w.maxDistance || length < minMatch {
 		w.t.Fatalf("Match(%d, %d) after %d bytes", distance, length, len(w.b))
 	}
-	for range length {
-		w.b = append(w.b, w.b[len(w.b)-distance])
+	for from := len(w.b) - distance; length > 0; { // which may overlap itself
+		n := min(length, len(w.b)-from)
+		w.b = append(w.b, w.b[from:from+n]...)
+		length -= n
 	}
 }
 
@@ -35,12 +38,12 @@ func (w *plainWire) Match(distance, length int) {
 func TestWeaverWritesTheSame(t *testing.T) {
 	pool := bufpooltest.New(t)
 	var e weaver // one for all, so that nothing of a block may stay
-	for seed := range uint64(24) {
+	for seed := range uint64(16) {
 		b := randomBlock(t, seed)
 		for _, exemplars := range []bool{true, false} {
 			for _, maxDistance := range []int{1 << 16, 8 << 20, 500} {
 				ws := &workspace{}
-				out := output{pool: pool, buf: pool.Get(16 << 20), seg: segments{pool: pool}}
+				out := output{pool: pool, buf: pool.Get(b.size1 + rowReserve), seg: segments{pool: pool}}
 				ws.one.run(b, ws, &out, exemplars)
 				got := plainWire{t: t, maxDistance: maxDistance}
 				e.run(b, ws, &got, weaveOptions{maxDistance, sourcesOf(int(seed%9) - 2), exemplars})
@@ -52,6 +55,54 @@ func TestWeaverWritesTheSame(t *testing.T) {
 		}
 		b.discard()
 	}
+}
+
+// TestWeaverIsShort holds blocks to what a search finds: five targets with the same metrics, each with labels of its own.
+func TestWeaverIsShort(t *testing.T) {
+	pool := bufpooltest.New(t)
+	var account atomic.Int64
+	b := newBuilder(pool, &account)
+	b.open(nil)
+	number := make(map[string]uint32)
+	label := func(name, value string) uint32 {
+		n, ok := number[name+value]
+		if !ok {
+			n = b.addLabel(labelcompress.AppendLabel(nil, name, value))
+			number[name+value] = n
+		}
+		return n
+	}
+	r := rand.New(rand.NewPCG(1, 2))
+	for target := range 5 {
+		for i := range 2000 {
+			b.appendNumbered([]uint32{
+				label("__name__", fmt.Sprintf("shop_events_of_kind_%d_total", i/40)), label("cluster", "bench"), label("code", fmt.Sprint(200+i%5)),
+				label("handler", fmt.Sprintf("/api/v1/order/%d", i%40)), label("instance", fmt.Sprintf("10.0.0.%d:8080", target)),
+				label("job", "load"), label("method", []string{"GET", "POST", "PUT"}[i/5%3]), label("pod", fmt.Sprintf("orders-%x", target*7919)),
+			}, &row{value: float64(r.IntN(1 << r.IntN(30))), tsMillis: 1760000000000 + int64(target)*177})
+		}
+	}
+	c := newCodec(pool, 0)
+	woven := c.encode(&b, ProtocolVM, 0, time.Time{})
+	raw, err := c.unpack(woven)
+	if err != nil {
+		t.Fatal(err)
+	}
+	searched := c.pack(raw.B, woven, woven.rows)
+	if woven.bytes > searched.bytes {
+		t.Errorf("a block of %d rows has %d bytes, a search makes %d of them", woven.rows, woven.bytes, searched.bytes)
+	}
+	short := newCodec(pool, 9).encode(&b, ProtocolVM, 0, time.Time{})
+	long := newCodec(pool, -1).encode(&b, ProtocolVM, 0, time.Time{})
+	if short.bytes > woven.bytes || woven.bytes > long.bytes {
+		t.Errorf("levels 9, 0 and -1 make %d, %d and %d bytes, want more from one to the next", short.bytes, woven.bytes, long.bytes)
+	}
+	t.Logf("%.2f bytes a row, searched %.2f, levels %d, %d, %d", float64(woven.bytes)/float64(woven.rows), float64(searched.bytes)/float64(woven.rows), short.bytes, woven.bytes, long.bytes)
+	for _, x := range []*block{woven, searched, short, long} {
+		x.release()
+	}
+	raw.Release()
+	b.discard()
 }
 
 // randomBlock is an open block of rows as scrapes bring them, and as they do not.
