@@ -361,3 +361,19 @@ func TestBoundsOfProtobuf(t *testing.T) {
 			`s{quantile="`+quantile+`"} 5`, "s_count 3", "s_sum 4")
 	})
 }
+
+// TestLimitsHoldForKnownSeries: a limit which a reload lowers, or lifts, holds for series that were learnt before.
+func TestLimitsHoldForKnownSeries(t *testing.T) {
+	bothDialects(t, func(w *world) {
+		w.export("a:80", "m{long_name=\"12345678901234567\"} 1\n")
+		for _, limit := range []string{"label_limit: 2", "label_name_length_limit: 8", "label_value_length_limit: 16"} {
+			w.apply(oneJob())
+			wantSamples(t, "without a limit", w.scrapeNow(), `m{long_name="12345678901234567"} 1`)
+			w.apply(oneJob(limit))
+			name, _, _ := strings.Cut(limit, ":")
+			if up := value(w.scrapeNow(), "up"); up != 0 || !strings.Contains(w.only().LastError, name+" exceeded") {
+				t.Errorf("%s: up = %v, error %q", limit, up, w.only().LastError)
+			}
+		}
+	})
+}
