@@ -67,6 +67,12 @@ func (r *rig) large(ctx context.Context, n int, interval time.Duration) error {
 	return r.config.WriteTargets(*big)
 }
 
+// asked reports whether each of the last n targets was asked for its samples.
+func (r *rig) asked(n int) bool {
+	all := r.farm.Targets()
+	return !slices.ContainsFunc(all[len(all)-n:], func(t *farm.Target) bool { return len(t.Arrivals(time.Time{}, time.Now())) == 0 })
+}
+
 // shed are the counters of what did not happen for want of memory, those which are not 0.
 func (m metrics) shed() (said []string, sum float64) {
 	for series, v := range m {
@@ -113,13 +119,19 @@ func (t *trial) outgrow(ctx context.Context, size int64) error {
 		if err := r.large(ctx, step, interval); err != nil {
 			return err
 		}
-		if err := r.wait(ctx, interval/2); err != nil {
-			t.wantAlive(r, fmt.Sprintf("%s, %d series", name, (n+step)*bigSeries))
-			return err
-		}
-		if m, err := r.metrics(); err == nil && fits == 0 {
-			if _, sum := m.shed(); sum > 0 {
+		// Before it is known what fits, all are asked before there are more of them.
+		begun := time.Now()
+		for {
+			if err := r.wait(ctx, interval/2); err != nil {
+				t.wantAlive(r, fmt.Sprintf("%s, %d series", name, (n+step)*bigSeries))
+				return err
+			}
+			m, err := r.metrics()
+			if _, sum := m.shed(); err == nil && sum > 0 && fits == 0 {
 				fits = n + step
+			}
+			if fits > 0 || r.asked(step) || time.Since(begun) > 4*interval {
+				break
 			}
 		}
 	}
