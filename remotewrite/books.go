@@ -24,7 +24,7 @@ type DroppedBooks struct {
 	TooLarge    uint64 // a single series exceeds a block
 	QueueFull   uint64 // the oldest, when the queue's bound was reached
 	Conflict    uint64 // the receiver answered 409
-	Unsupported uint64 // the receiver does not speak the protocol
+	Unsupported uint64 // the receiver does not speak the protocol, or one which does not carry them
 	Unreadable  uint64 // the queue could not give back what it was given
 	Shutdown    uint64 // left over when the time to stop was over
 	Removed     uint64 // left over when the destination's time to drain was over

@@ -65,6 +65,7 @@ type builder struct {
 	items        int // rows of all kinds, and metadata
 	rows         int // samples and histograms, which is what the books count
 	exemplars    int
+	custom       customRows
 	minTS, maxTS int64 // of rows
 }
 
@@ -103,9 +104,9 @@ func (b *builder) fits(p Protocol) bool {
 	case Protocol2:
 		return b.rows+b.exemplars > 0
 	case ProtocolVM:
-		return b.sizeVM > 0
+		return b.sizeVM > b.custom.bytesVM
 	}
-	return b.items > 0
+	return b.items > b.custom.rows+b.custom.exemplars
 }
 
 // append adds a row behind the others, unless the block would exceed maxBytes in remote write 1, in which it is largest as a
@@ -189,6 +190,7 @@ func (b *builder) add(r *row, head byte, mask uint64, labelBytes, maxBytes int) 
 	b.last, b.next = b.next, b.last
 	b.put(r, head, mask)
 	b.items++
+	b.custom.note(r, sizeVM)
 	if r.kind == batch.KindExemplar {
 		b.exemplars++
 		return true

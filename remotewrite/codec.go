@@ -142,6 +142,9 @@ func (c *codec) encode(b *builder, p Protocol, slot int, now time.Time) *block {
 		protocol: p, rows: b.rows, exemplars: b.exemplars, minTS: b.minTS, maxTS: b.maxTS,
 		slot: slot, closed: now, account: b.account,
 	}
+	if p != Protocol2 {
+		blk.rows -= b.custom.rows
+	}
 	if p == ProtocolVM {
 		c.encodeZstd(blk, b, ws)
 		return blk
@@ -162,8 +165,8 @@ func (c *codec) encodeZstd(blk *block, b *builder, ws *workspace) {
 	if ws.zstd == nil {
 		ws.zstd = new(zstdSpace)
 	}
-	out := output{rawBytes: b.sizeVM, seg: segments{pool: c.pool}}
-	ws.zstd.frame.Begin(&out.seg, b.sizeVM)
+	out := output{rawBytes: b.sizeVM - b.custom.bytesVM, seg: segments{pool: c.pool}}
+	ws.zstd.frame.Begin(&out.seg, out.rawBytes)
 	ws.zstd.weaver.run(b, ws, &ws.zstd.frame, weaveOptions{maxDistance: zstdframe.MaxDistance, sources: c.sources})
 	if err := ws.zstd.frame.End(); err != nil {
 		panic("remotewrite: an open block is not as long as it says: " + err.Error())

@@ -122,6 +122,19 @@ func (d *destination) commit(rows, relabeled, tooLarge int) {
 	}
 }
 
+// leaveOut enters into the books samples of an open block which its protocol does not carry.
+func (d *destination) leaveOut(custom int) {
+	if custom == 0 {
+		return
+	}
+	d.mu.Lock()
+	d.books.Dropped.Unsupported += uint64(custom)
+	d.mu.Unlock()
+	d.m.pendingSamples.Sub(float64(custom))
+	d.m.dropped("unsupported").Add(float64(custom))
+	d.others.event("dropped samples", custom, slog.Any("err", errCustom))
+}
+
 // enqueue takes ownership of one hold on b. It returns how many samples the queue lost to make room for it.
 func (d *destination) enqueue(b *block) int {
 	slot, bytes := b.slot, b.bytes

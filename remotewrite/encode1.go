@@ -50,7 +50,7 @@ func (e *encoder1) run(b *builder, ws *workspace, out *output, exemplars bool) {
 		}
 	}
 	fresh := true // the series before is not in the buffer
-	rows := b.reader(ws.labels)
+	rows := b.reader1(ws.labels)
 	for rows.next() {
 		if rows.kind == batch.KindExemplar && !exemplars {
 			// What the next row says of its labels refers to this one's. They are others only where the exemplar is

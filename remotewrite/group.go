@@ -173,6 +173,9 @@ func (g *group) closeLocked(l *lane, now time.Time) (evicted int) {
 	var byProtocol [protocols]*block // each is encoded once
 	for _, d := range g.dests {
 		p := d.talk.protocol()
+		if p != Protocol2 {
+			d.leaveOut(l.open.custom.rows)
+		}
 		if !l.open.fits(p) {
 			continue
 		}

@@ -161,13 +161,16 @@ func (d *destination) transmit(ctx context.Context, c *client, blk *block, attem
 	var tried []Protocol
 	var first *sendError
 	for {
-		missed, fail := d.sendIn(ctx, c, p, blk, attempt, again)
+		sent, missed, fail := d.sendIn(ctx, c, p, blk, attempt, again)
 		d.noteMissed(missed)
 		now := time.Now()
 		if fail == nil {
 			d.m.deliveredIn(p)
 			if d.talk.took(p, tried, first, now) {
 				d.log.Info("receiver speaks another protocol than was tried before", slog.String("protocol", p.String()))
+			}
+			if sent < blk.rows {
+				return leftOut(sent)
 			}
 			return nil
 		}
@@ -187,20 +190,22 @@ func (d *destination) transmit(ctx context.Context, c *client, blk *block, attem
 	}
 }
 
-// sendIn sends blk in protocol p. Missed is how many of its exemplars a receiver which has the block says that it has not.
-func (d *destination) sendIn(ctx context.Context, c *client, p Protocol, blk *block, attempt int, again func()) (missed int, fail *sendError) {
-	if p == blk.protocol {
-		return c.send(ctx, &d.bodies, blk, attempt, again)
+// sendIn sends blk in protocol p. Sent is how many of its samples that has. Missed is how many of its exemplars a receiver
+// which has the block says that it has not.
+func (d *destination) sendIn(ctx context.Context, c *client, p Protocol, blk *block, attempt int, again func()) (sent, missed int, fail *sendError) {
+	if p != blk.protocol {
+		other, err := d.codec.recode(blk, p)
+		if err != nil {
+			return 0, 0, &sendError{Status: http.StatusUnsupportedMediaType, Verdict: unsupported, Err: err}
+		}
+		if other == nil {
+			return 0, 0, nil // there was nothing in it which this protocol has
+		}
+		defer other.release()
+		blk = other
 	}
-	other, err := d.codec.recode(blk, p)
-	if err != nil {
-		return 0, &sendError{Status: http.StatusUnsupportedMediaType, Verdict: unsupported, Err: err}
-	}
-	if other == nil {
-		return 0, nil // there was nothing in it which this protocol has
-	}
-	defer other.release()
-	return c.send(ctx, &d.bodies, other, attempt, again)
+	missed, fail = c.send(ctx, &d.bodies, blk, attempt, again)
+	return blk.rows, missed, fail
 }
 
 // written compares what a receiver of remote write 2 says that it has written with what is in blk. It returns nil when all

@@ -26,6 +26,8 @@ type rowReader struct {
 	payload  []byte
 	// first and n are the numbers of an exemplar's labels, which follow each other.
 	first, n uint32
+
+	common, custom bool // see nextCommon
 }
 
 func (b *builder) reader(scratch []uint32) rowReader {
@@ -38,6 +40,13 @@ func (b *builder) reader(scratch []uint32) rowReader {
 
 // next moves to the next row, and reports whether there is one.
 func (x *rowReader) next() bool {
+	if x.common {
+		return x.nextCommon()
+	}
+	return x.advance()
+}
+
+func (x *rowReader) advance() bool {
 	if len(x.rest) == 0 {
 		return false
 	}

@@ -98,7 +98,11 @@ func (d *destination) deliver(ctx context.Context, r record) bool {
 		}
 		var t tally
 		t.add(fail, blk.rows)
-		d.noteRefused(blk, fail, r.rows-t.acknowledged, nil)
+		if errors.Is(fail, errCustom) {
+			d.others.event("dropped samples", t.unsupported, slog.Any("err", errCustom))
+		} else {
+			d.noteRefused(blk, fail, r.rows-t.acknowledged, nil)
+		}
 		d.settle(r, t)
 	}
 	return true

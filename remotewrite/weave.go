@@ -160,7 +160,7 @@ func (e *weaver) run(b *builder, ws *workspace, out wire1, o weaveOptions) {
 			out.Literals(e.bytes)
 		}
 	}
-	rows := b.reader(ws.labels)
+	rows := b.reader1(ws.labels)
 	for rows.next() {
 		if rows.kind == batch.KindExemplar && !o.exemplars {
 			e.other = e.other || rows.listed || rows.mask != 0
