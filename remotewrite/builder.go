@@ -345,6 +345,14 @@ func (b *builder) forgetLabels(labels, text int) {
 	b.index.keepBelow(uint32(labels))
 }
 
+// used is the bytes of its rows and texts.
+func (b *builder) used() int {
+	if b.text == nil {
+		return 0
+	}
+	return len(b.text.B) + len(b.data.B)
+}
+
 // memory is the bytes that the open block takes.
 func (b *builder) memory() int64 {
 	n := int64(cap(b.index.slots)+cap(b.label))*8 + int64(cap(b.refs)+cap(b.last)+cap(b.next))*4

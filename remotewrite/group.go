@@ -14,13 +14,15 @@ import (
 //
 // Its fields but the lanes' are changed with Writer.mu held for writing, when nobody commits.
 type group struct {
-	key   groupKey
-	rules *relabel.Rules // of all of them; nil if they have none
-	dests []*destination
-	lanes []*lane
-	codec *codec
-	clock *flushClock
-	sent  sentMetadata
+	key groupKey
+	// maxOpen is how many bytes an open block has when it is closed.
+	maxOpen int
+	rules   *relabel.Rules // of all of them; nil if they have none
+	dests   []*destination
+	lanes   []*lane
+	codec   *codec
+	clock   *flushClock
+	sent    sentMetadata
 }
 
 // groupKey is what makes blocks different, but for rules.
@@ -73,7 +75,7 @@ type lane struct {
 }
 
 func newGroup(key groupKey, rules *relabel.Rules, o Options, c *codec, clock *flushClock, account *atomic.Int64) *group {
-	g := &group{key: key, rules: rules, codec: c, clock: clock}
+	g := &group{key: key, maxOpen: o.MaxOpenBytes, rules: rules, codec: c, clock: clock}
 	for slot := range o.Slots {
 		l := &lane{slot: slot, open: newBuilder(o.Pool, account)}
 		if rules != nil {
@@ -113,7 +115,7 @@ func (g *group) commit(b *batch.Batch, slot int, now time.Time) (lost batch.Drop
 			if !taken {
 				continue
 			}
-		} else if rows++; l.open.rows >= g.key.maxRows {
+		} else if rows++; g.isFull(&l.open) {
 			lost.QueueFull += g.closeLocked(l, now)
 			l.full = true
 		}
@@ -141,7 +143,7 @@ func (g *group) commit(b *batch.Batch, slot int, now time.Time) (lost batch.Drop
 		}
 		lost.TooLarge += btoi(!taken)
 	}
-	if l.open.rows >= g.key.maxRows {
+	if g.isFull(&l.open) {
 		lost.QueueFull += g.closeLocked(l, now)
 		l.full = true
 	}
@@ -165,6 +167,9 @@ func (g *group) commit(b *batch.Batch, slot int, now time.Time) (lost batch.Drop
 	}
 	return lost
 }
+
+// isFull reports whether an open block takes no more rows.
+func (g *group) isFull(b *builder) bool { return b.rows >= g.key.maxRows || b.used() >= g.maxOpen }
 
 // closeLocked closes the lane's open block and hands it to all destinations. It returns how many samples their queues
 // lost by it.

@@ -244,9 +244,12 @@ func (s *sentMetadata) due(m batch.Metadata, now time.Time) bool {
 // commitMetadata begins a family. It returns how many samples the queues lost by it.
 func (g *group) commitMetadata(l *lane, m batch.Metadata, now time.Time) (evicted int) {
 	due := g.sent.due(m, now)
+	if l.open.items > 0 && g.isFull(&l.open) {
+		evicted = g.closeLocked(l, now)
+	}
 	if !l.open.beginFamily(m, due, g.key.maxBlockBytes) {
 		if l.open.items > 0 {
-			evicted = g.closeLocked(l, now)
+			evicted += g.closeLocked(l, now)
 		}
 		l.open.beginFamily(m, due, g.key.maxBlockBytes) // metadata which are larger than a block are not sent
 	}

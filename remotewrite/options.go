@@ -74,6 +74,9 @@ type Options struct {
 	// Account is told of the memory of each destination which is new; what it returns is called when that is gone. Default:
 	// nobody.
 	Account func(Account) (remove func())
+	// MaxOpenBytes is how much memory an open block may take before it is closed, in bytes: there is one per slot. What is in
+	// it beside series (HELP texts, for one) is no part of MaxBlockBytes in every protocol. Default: MaxBlockBytes.
+	MaxOpenBytes int
 	// Pressed reports whether memory is so short that blocks are to wait on disk only. It is asked for each block, and must
 	// be cheap. Default: never.
 	Pressed func() bool
@@ -207,6 +210,7 @@ func (o Options) withDefaults() (Options, error) {
 	def(&o.FlushInterval, time.Second)
 	def(&o.MaxRowsPerBlock, 10_000)
 	def(&o.MaxBlockBytes, 8<<20)
+	def(&o.MaxOpenBytes, o.MaxBlockBytes)
 	def(&o.MaxPendingBytes, 64<<20)
 	def(&o.RelabelCacheBytes, 8<<20)
 	def(&o.DrainTimeout, 4*time.Second)

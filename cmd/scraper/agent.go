@@ -92,7 +92,7 @@ func newAgent(s *Settings, p parts) (*agent, error) {
 		Pool: a.pool, Logger: p.log, Metrics: remotewrite.NewMetrics(reg), UserAgent: "scraper/" + version,
 		FlushInterval: s.FlushInterval, MaxRowsPerBlock: s.MaxRowsPerBlock, MaxBlockBytes: int(s.MaxBlockBytes),
 		DrainTimeout: s.FlushDeadline, QueueDir: queueDir(s), KeepDanglingQueues: s.KeepDanglingQueues, ZstdLevel: s.ZstdLevel,
-		MaxPendingBytes: pendingBytes(a.budget.Bytes, 1), Account: a.openAccountOf, Pressed: a.isMemoryHigh, Snapshots: a.replaced,
+		MaxPendingBytes: pendingBytes(a.budget.Bytes, 1), MaxOpenBytes: openBytes(a.budget.Bytes), Account: a.openAccountOf, Pressed: a.isMemoryHigh, Snapshots: a.replaced,
 	})
 	if err != nil {
 		return nil, err

@@ -158,6 +158,15 @@ func pendingBytes(budget int64, n int) int64 {
 	return max(2<<20, share)
 }
 
+// openBytes is how much memory an open block may take: a 64th of the budget, of which four are one destination's. 0 is the
+// writer's own bound.
+func openBytes(budget int64) int {
+	if budget == 0 {
+		return 0
+	}
+	return int(min(max(budget/64, 256<<10), 8<<20))
+}
+
 // boundQueues bounds what waits for the destinations by the budget: in memory, and in files which are memory.
 func (a *agent) boundQueues(dests []remotewrite.Destination) {
 	for i := range dests {
