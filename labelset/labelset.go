@@ -231,6 +231,15 @@ func (s *Store) Remove(id ID, timed bool) {
 	s.sets--
 }
 
+// Undo is Remove for the label set which was added last; its place is used again.
+func (s *Store) Undo(id ID, timed bool) {
+	s.Remove(id, timed)
+	if timed {
+		id -= lastBytes
+	}
+	s.arena.Undo(uint32(id))
+}
+
 // Timed moves the label set id, which was made by Add, to one with room for a timestamp, and returns its new ID. The old
 // one can still be read until the next compaction, but is not to be removed.
 func (s *Store) Timed(id ID) (ID, error) {

@@ -253,7 +253,7 @@ func (r *reading) known(i uint32, hash uint64, meta uint32, again bool) error {
 		switch {
 		case !again:
 			tab.met(i)
-		case !r.over:
+		case !r.over && !tab.hasManyOthers():
 			tab.learn(entry{hash: hash, meta: meta})
 		}
 		r.Relabeled++
@@ -261,7 +261,7 @@ func (r *reading) known(i uint32, hash uint64, meta uint32, again bool) error {
 	}
 	met := tab.isMet(primary)
 	if again {
-		if !r.over {
+		if !r.over && !tab.hasManyOthers() {
 			i = tab.learn(entry{hash: hash, meta: meta&^(entryTimed|entryOwnTime) | entryAlias, set: primary})
 		}
 	} else {
@@ -298,7 +298,7 @@ func (r *reading) unknown(series []byte, hash uint64) error {
 	if !kept {
 		r.Relabeled++
 		if !r.over && !r.frozen {
-			tab.learn(entry{hash: hash, meta: meta | entryDropped})
+			tab.learnOther(entry{hash: hash, meta: meta | entryDropped})
 		}
 		return nil
 	}
@@ -329,7 +329,7 @@ func (r *reading) unknown(series []byte, hash uint64) error {
 		return err
 	}
 	if r.learn.isAutomatic(tab.sets, set) {
-		tab.sets.Remove(set, timed)
+		tab.sets.Undo(set, timed)
 		r.Duplicate++
 		return nil
 	}
@@ -359,7 +359,7 @@ func (r *reading) unknown(series []byte, hash uint64) error {
 		return nil
 	}
 	met := tab.isMet(primary)
-	i := tab.learn(entry{hash: hash, meta: meta | entryAlias, set: primary})
+	i := tab.learnOther(entry{hash: hash, meta: meta | entryAlias, set: primary})
 	tab.metBy(primary, i)
 	return r.append(primary, met)
 }

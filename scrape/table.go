@@ -115,6 +115,9 @@ type table struct {
 	spare []uint64 // memory for seen, while the target shuffles its series
 	ident *index   // primary entries which were learnt, by identity
 	olds  *index   // committed primary entries by identity
+	// learnt are entries which were learnt, those before learntTo, by text; nil while there are not manyOthers.
+	learnt   *index
+	learntTo uint32
 	// via says of primary entries that were met by another text which entry that was.
 	via map[uint32]uint32
 	// ownTime are the entries whose entryOwnTime changes with the commit.
@@ -129,7 +132,7 @@ func newTable(sets *labelset.Store, seed maphash.Seed) *table {
 
 // begin starts a scrape.
 func (t *table) begin() {
-	t.released += t.ident.bytes() + t.olds.bytes() + int64(len(t.seen))*8
+	t.released += t.ident.bytes() + t.olds.bytes() + t.learnt.bytes() + int64(len(t.seen))*8
 	t.base = uint32(t.entries.Len())
 	t.next = 0
 	t.runs = t.runs[:0]
@@ -139,7 +142,7 @@ func (t *table) begin() {
 		t.spare = t.seen
 	}
 	t.seen = nil
-	t.ident, t.olds = nil, nil
+	t.ident, t.olds, t.learnt = nil, nil, nil
 	t.sets.EndAdditions()
 	t.via, t.ownTime, t.lasts = nil, nil, nil
 	t.exemplars.pending = t.exemplars.pending[:0]
@@ -284,7 +287,7 @@ func (t *table) identify(set labelset.ID, timed bool) (primary uint32, found boo
 		primary, found = t.withRecord(t.olds, hash, rec)
 	}
 	if found {
-		t.sets.Remove(set, timed)
+		t.sets.Undo(set, timed)
 		return primary, true
 	}
 	t.ident.insert(hash, i)
@@ -301,7 +304,7 @@ func (t *table) identifyOld(set labelset.ID, timed bool) (primary uint32, found 
 		rec := t.sets.Record(set)
 		primary, found = t.withRecord(t.olds, maphash.Bytes(t.seed, rec), rec)
 	}
-	t.sets.Remove(set, timed)
+	t.sets.Undo(set, timed)
 	return primary, found
 }
 
@@ -393,8 +396,8 @@ func (t *table) finish(b *batch.Batch, trackTimestamps bool) (markers int) {
 func (t *table) endReading() {
 	before := t.sets.Bytes()
 	t.sets.EndAdditions()
-	t.released += before - t.sets.Bytes() + t.ident.bytes() + t.olds.bytes()
-	t.ident, t.olds = nil, nil
+	t.released += before - t.sets.Bytes() + t.ident.bytes() + t.olds.bytes() + t.learnt.bytes()
+	t.ident, t.olds, t.learnt = nil, nil, nil
 }
 
 // isGone reports whether the committed entry i is a primary one whose series was not met.
@@ -449,6 +452,8 @@ func (t *table) series() int { return t.sets.Len() }
 
 // abort ends a scrape which failed: what it learnt is forgotten.
 func (t *table) abort() {
+	took := t.sets.Bytes() + t.sets.LabelBytes()
+	defer func() { t.released += max(0, took-t.sets.Bytes()-t.sets.LabelBytes()) }()
 	t.sets.EndAdditions()
 	for i := t.base; i < uint32(t.entries.Len()); i++ {
 		switch e := t.entries.At(i); {
@@ -510,5 +515,5 @@ func (t *table) bytes() int64 {
 	if t.sets != nil {
 		n += t.sets.Bytes()
 	}
-	return n + t.raw.bytes() + t.ident.bytes() + t.olds.bytes() + t.departed.bytes() + t.exemplars.bytes()
+	return n + t.raw.bytes() + t.ident.bytes() + t.olds.bytes() + t.learnt.bytes() + t.departed.bytes() + t.exemplars.bytes()
 }

@@ -136,6 +136,12 @@ func (a *Bytes) Alloc(n int) (off uint32, b []byte, ok bool) {
 	return uint32(k)<<bytesShift | uint32(l), s[l:], true
 }
 
+// Undo takes back what Alloc returned last, off being its offset: the next one gets that place. Views of it are not valid.
+func (a *Bytes) Undo(off uint32) {
+	k := len(a.slabs) - 1
+	a.slabs[k] = a.slabs[k][:off&bytesMask]
+}
+
 // From returns a view of the bytes from off to the end of their slab.
 func (a *Bytes) From(off uint32) []byte { return a.slabs[off>>bytesShift][off&bytesMask:] }
 
