@@ -54,12 +54,22 @@ type spoolChunk struct {
 }
 
 func (s *Spool) get() (*spoolFile, error) {
+	f, err := s.Take()
+	if err != nil {
+		return nil, err
+	}
+	return &spoolFile{f: f}, nil
+}
+
+// Take returns ownership of an empty file without a name, for who has more to keep than fits into memory. It is to be given
+// to Return.
+func (s *Spool) Take() (*os.File, error) {
 	s.mu.Lock()
 	if k := len(s.idle); k > 0 {
 		f := s.idle[k-1]
 		s.idle = s.idle[:k-1]
 		s.mu.Unlock()
-		return &spoolFile{f: f}, nil
+		return f, nil
 	}
 	s.mu.Unlock()
 	if s.dir != "" {
@@ -74,19 +84,22 @@ func (s *Spool) get() (*spoolFile, error) {
 	if err := os.Remove(f.Name()); err != nil { // from here on only the descriptor holds it
 		return nil, errors.Join(err, f.Close())
 	}
-	return &spoolFile{f: f}, nil
+	return f, nil
 }
 
-// put takes back a batch's file. It is emptied, so that neither the disk nor the page cache keeps what was in it.
-func (s *Spool) put(x *spoolFile) {
-	err := x.f.Truncate(0)
+// put takes back a batch's file.
+func (s *Spool) put(x *spoolFile) { s.Return(x.f) }
+
+// Return takes ownership of a file of Take's. It is emptied, so that neither the disk nor the page cache keeps what was in it.
+func (s *Spool) Return(f *os.File) {
+	err := f.Truncate(0)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err == nil && len(s.idle) < maxIdleFiles {
-		s.idle = append(s.idle, x.f)
+		s.idle = append(s.idle, f)
 		return
 	}
-	_ = x.f.Close()
+	_ = f.Close()
 }
 
 // append writes a chunk behind the others.

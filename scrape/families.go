@@ -40,6 +40,7 @@ type familyReading struct {
 	other   []labelcompress.Ref // from the first difference on: what replaces them
 	differs bool
 	former  map[labelcompress.Ref]struct{} // of.refs, once they differ
+	learnt  int64                          // what the new ones of other take in the dictionary, in bytes
 
 	pending bool // there is a current family, of which samples have not come
 	// lateUnits says that a unit may follow the samples. assumed: the family which was flushed last had one in the last body,
@@ -61,7 +62,7 @@ func (f *familyReading) begin(of *families, dict *labelcompress.Dict, nowMillis 
 	f.name = f.name[:0]
 	f.due = nowMillis-of.sentMillis >= metadataEvery.Milliseconds()
 	f.pending, f.next, f.differs = false, 0, false
-	f.other, f.former = nil, nil
+	f.other, f.former, f.learnt = nil, nil, 0
 }
 
 // end lets go of the target, and of scratch memory that an unusual text took.
@@ -125,6 +126,7 @@ func (f *familyReading) flush(b *batch.Batch) {
 		}
 		f.other = append(f.other, ref)
 		if _, ok := f.former[ref]; !ok {
+			f.learnt += f.dict.Cost(ref)
 			send = true
 		}
 	}
@@ -217,6 +219,9 @@ func (f *familyReading) again(b *batch.Batch) {
 	f.lateUnits = true
 }
 
+// growth is how much memory the body's new families take until it is known whether it is good, in bytes.
+func (f *familyReading) growth() int64 { return f.learnt + int64(cap(f.other))*4 }
+
 // commit ends a good scrape, whose batch has been sent.
 func (f *familyReading) commit(nowMillis int64) {
 	if f.changed() {
@@ -234,7 +239,7 @@ func (f *familyReading) abort() {
 	for _, ref := range f.other {
 		f.dict.Release(ref)
 	}
-	f.other, f.former, f.differs = nil, nil, false
+	f.other, f.former, f.learnt, f.differs = nil, nil, 0, false
 }
 
 // release forgets all families, which are in dict.

@@ -211,10 +211,17 @@ type limitedReader struct {
 func (l *limitedReader) Read(p []byte) (int, error) {
 	n, err := l.r.Read(p)
 	l.n += int64(n)
-	if l.n > l.max || l.strict && l.n == l.max {
-		return n, fmt.Errorf("%w: more than %d bytes; max_scrape_size, body_size_limit or -promscrape.maxScrapeSize would allow more", ErrBodyTooLarge, l.max)
+	if l.isOver(l.n) {
+		return n, l.tooLarge()
 	}
 	return n, err
+}
+
+// isOver reports whether a body of n bytes is too large.
+func (l *limitedReader) isOver(n int64) bool { return n > l.max || l.strict && n == l.max }
+
+func (l *limitedReader) tooLarge() error {
+	return fmt.Errorf("%w: more than %d bytes; max_scrape_size, body_size_limit or -promscrape.maxScrapeSize would allow more", ErrBodyTooLarge, l.max)
 }
 
 // workers bounds how many bodies are being parsed at once. A body whose bytes are not there yet takes none.

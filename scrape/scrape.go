@@ -189,7 +189,8 @@ func (m *Manager) report(st *jobState, out *outcome, start time.Time, timeout ti
 // readBody parses the body through the target's table into the worker's batch.
 func (m *Manager) readBody(tn *turn, resp *http.Response, w *worker, held *bool) (counts, int64, error) {
 	t, job := tn.t, tn.st.cfg
-	var body io.Reader = &yieldingReader{ctx: tn.life, r: resp.Body, w: m.workers, held: held}
+	plain := io.Reader(&yieldingReader{ctx: tn.life, r: resp.Body, w: m.workers, held: held})
+	body := plain
 	if encoding := resp.Header.Get("Content-Encoding"); encoding != "" && encoding != "identity" {
 		z, err := m.decoder(encoding, body)
 		if err != nil {
@@ -199,12 +200,20 @@ func (m *Manager) readBody(tn *turn, resp *http.Response, w *worker, held *bool)
 		body = z
 	}
 	limited := &limitedReader{r: body, max: tn.asking.rq.maxBytes, strict: m.opts.Dialect == config.Prometheus}
-	var source io.Reader = limited
+	if n := resp.ContentLength; n >= 0 && body == plain && limited.isOver(n) {
+		return counts{}, 0, limited.tooLarge()
+	}
+	table, labels := t.table.bytes(), t.table.sets.LabelBytes()
+	ahead := &aheadReader{r: limited, spool: m.spool, pool: m.opts.Pool, learnt: func() int64 {
+		return t.table.bytes() - table + t.table.sets.LabelBytes() - labels + w.families.growth()
+	}}
+	defer ahead.close()
+	var source io.Reader = ahead
 	var meter *metered
 	if m.opts.Memory != nil {
 		meter = &metered{
-			r: limited, m: m, tn: tn, packed: resp.Header.Get("Content-Encoding") != "",
-			table: t.table.bytes(), labels: t.table.sets.LabelBytes(),
+			r: ahead, m: m, tn: tn, packed: resp.Header.Get("Content-Encoding") != "",
+			table: table, labels: labels,
 		}
 		source = meter
 	}
