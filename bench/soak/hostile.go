@@ -245,7 +245,23 @@ func attacks(cuts int, unlimited bool) []attack {
 	}
 	// The last one: what it leaves behind goes when the next garbage collection comes.
 	if unlimited {
-		all = append(all, attack{name: "gzip bomb, without sample_limit", free: true, write: bomb})
+		all = append(all,
+			attack{name: "1,000,000 families, without sample_limit", free: true, write: func(w io.Writer) error {
+				return plain(w, "", func(w io.Writer) error {
+					var b []byte
+					for i := range 1_000_000 {
+						b = fmt.Appendf(b, "# TYPE f%d counter\nf%d 1\n", i, i)
+						if len(b) > 64<<10 || i == 999_999 {
+							if _, err := w.Write(b); err != nil {
+								return err
+							}
+							b = b[:0]
+						}
+					}
+					return nil
+				})
+			}},
+			attack{name: "gzip bomb, without sample_limit", free: true, write: bomb})
 	}
 	return all
 }
