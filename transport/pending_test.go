@@ -12,6 +12,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -129,14 +130,13 @@ func TestPending(t *testing.T) {
 	f("closed", func(_ int, c net.Conn) { closeIt(c) }, "", "unexpected EOF", 1)
 	f("reset", func(_ int, c net.Conn) { _ = c.(*net.TCPConn).SetLinger(0); _ = c.Close() }, "", "connection reset", 1)
 	f("half closed", func(_ int, c net.Conn) { _ = c.(*net.TCPConn).CloseWrite() }, "", "unexpected EOF", 1)
-	answered := false
+	var answered atomic.Bool
 	f("dead when it was used again", func(_ int, c net.Conn) {
-		if answered { // once
-			answered = false
+		if answered.Swap(true) { // once
+			answered.Store(false)
 			closeIt(c)
 			return
 		}
-		answered = true
 		_, _ = io.WriteString(c, ok)
 	}, "ok", "", 2)
 }
