@@ -176,9 +176,12 @@ func TestRemoteWrite(t *testing.T) {
 		slices.Sort(s.points)
 	}
 	one, vm, two, auto := got[remotewrite.Protocol1], got[remotewrite.ProtocolVM], got[remotewrite.Protocol2], got[remotewrite.ProtocolAuto]
-	// Only 2.0 has start timestamps, and only VictoriaMetrics' form no exemplars.
+	// Only 2.0 has start timestamps and custom buckets, and only VictoriaMetrics' form no exemplars.
 	plain := func(points []string, exemplars bool) (out []string) {
 		for _, p := range points {
+			if strings.Contains(p, "[-Inf,1]:2.5") || strings.Contains(p, "custom buckets") {
+				continue
+			}
 			if exemplars || !strings.Contains(p, " exemplar ") {
 				before, _, _ := strings.Cut(p, " from ")
 				out = append(out, before)
@@ -231,11 +234,12 @@ func send(t *testing.T, p remotewrite.Protocol, h http.Handler) {
 	dict := labelcompress.New(labelcompress.Options{})
 	sets := labelset.New(dict, nil)
 	rnd := rand.New(rand.NewPCG(7, 8))
-	rows := 0
+	rows, custom := 0, 0
 	for round := range int64(4) {
 		b := batch.New(pool)
 		b.Slot, b.TimestampMillis, b.Sets = uint64(round), 1_790_000_000_000+round, sets
-		rows += fill(t, b, dict, sets, rnd)
+		n, k := fill(t, b, dict, sets, rnd)
+		rows, custom = rows+n, custom+k
 		if lost := w.Commit(b); lost != (batch.Dropped{}) {
 			t.Errorf("Commit dropped %+v", lost)
 		}
@@ -245,15 +249,21 @@ func send(t *testing.T, p remotewrite.Protocol, h http.Handler) {
 	if err := <-done; err != nil {
 		t.Fatal(err)
 	}
+	if p == remotewrite.Protocol1 || p == remotewrite.ProtocolVM { // custom buckets are not sent
+		rows -= custom
+	} else {
+		custom = 0
+	}
 	for _, b := range w.Books() {
-		if b.Acknowledged != uint64(rows) || b.Unbalanced() != 0 {
-			t.Errorf("%v: %v, want %d acknowledged", p, b, rows)
+		if b.Acknowledged != uint64(rows) || b.Dropped.Unsupported != uint64(custom) || b.Unbalanced() != 0 {
+			t.Errorf("%v: %v, want %d acknowledged, and %d dropped", p, b, rows, custom)
 		}
 	}
 }
 
-// fill adds rows of all kinds, and returns how many of them are samples or histograms.
-func fill(t *testing.T, b *batch.Batch, dict *labelcompress.Dict, sets *labelset.Store, rnd *rand.Rand) (rows int) {
+// fill adds rows of all kinds, and returns how many of them are samples or histograms, and how many of those are histograms
+// with custom buckets.
+func fill(t *testing.T, b *batch.Batch, dict *labelcompress.Dict, sets *labelset.Store, rnd *rand.Rand) (rows, left int) {
 	integers := &prompb.Histogram{
 		Count: &prompb.Histogram_CountInt{CountInt: 6}, Sum: 1.5, Schema: 1, ZeroThreshold: 0.001,
 		ZeroCount: &prompb.Histogram_ZeroCountInt{ZeroCountInt: 2}, PositiveSpans: []prompb.BucketSpan{{Offset: -1, Length: 2}},
@@ -318,10 +328,14 @@ func fill(t *testing.T, b *batch.Batch, dict *labelcompress.Dict, sets *labelset
 			b.AppendExtra(batch.KindExemplar, id, 0, batch.Extra{})
 		case 4, 5:
 			b.AppendExtra(batch.KindHistogram, id, 0, batch.Extra{Payload: payloads[k-4], StartMillis: int64(k-4) * 1_770_000_000_001})
+			if k == 5 {
+				left++
+				trace = labelcompress.AppendLabel(trace, "of", "custom buckets")
+			}
 			b.AppendExtra(batch.KindExemplar, id, v, batch.Extra{Payload: trace})
 		default:
 			b.Append(id, v)
 		}
 	}
-	return rows
+	return rows, left
 }

@@ -17,8 +17,8 @@ func TestMain(m *testing.M) { leaktest.Main(m) }
 
 // value is what tests replace. It is large enough to be an object of its own.
 type value struct {
-	n    int
-	text *string
+	n int
+	_ *string
 }
 
 // collected runs collections until cond holds.

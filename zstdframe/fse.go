@@ -48,7 +48,7 @@ type coder struct {
 	repeat bool
 	equal  bool // the block's symbols are all the same, and take no bits
 
-	fresh, known table // scratch; the predefined table, once it was needed
+	known table // the predefined one, once it was needed
 }
 
 // table is a code: for each symbol, by the state after it, the state before it and the bits which lead from one to the other.
