@@ -25,6 +25,7 @@ type gate struct {
 
 	mu      sync.Mutex
 	limit   int
+	least   int // what limit does not fall below while nothing fails
 	busy    int
 	failing bool
 	needed  time.Time // when limit was last too small, or changed
@@ -42,7 +43,7 @@ func (g *gate) enter(ctx context.Context, least, most int) bool {
 	most = min(most, g.slots)
 	least = min(max(least, 1), most)
 	g.mu.Lock()
-	g.limit = min(max(g.limit, least), most)
+	g.least, g.limit = least, min(max(g.limit, least), most)
 	if g.admitLocked() {
 		g.mu.Unlock()
 		return true
@@ -94,8 +95,9 @@ func (g *gate) nextLocked() {
 	}
 }
 
-// leave ends a request that enter has let in. Answered says that the receiver is there.
-func (g *gate) leave(answered bool) {
+// leave ends a request that enter has let in. Answered says that the receiver is there. It reports whether fewer requests are
+// allowed from now on because nobody needs as many, so that connections may go.
+func (g *gate) leave(answered bool) (fewer bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	now := time.Now()
@@ -104,11 +106,12 @@ func (g *gate) leave(answered bool) {
 	switch {
 	case g.failing:
 		g.limit = 1
-	case g.limit > 1 && now.Sub(g.needed) > gateCalm:
+	case g.limit > max(g.least, 1) && now.Sub(g.needed) > gateCalm:
 		g.limit--
-		g.needed = now
+		g.needed, fewer = now, true
 	}
 	g.nextLocked()
+	return fewer
 }
 
 // senders is how many requests may be on their way.

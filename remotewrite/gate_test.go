@@ -188,3 +188,33 @@ func TestRateLimit(t *testing.T) {
 		}
 	})
 }
+
+// TestGateTellsOfCalm: when a backlog is over, its connections may go, once for each that is not needed any longer; where so
+// many are asked for, none.
+func TestGateTellsOfCalm(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, least := range []int{0, 2} {
+			g := newGate(4)
+			once := func() bool {
+				g.enter(t.Context(), least, 0)
+				return g.leave(true)
+			}
+			g.enter(t.Context(), least, 0)
+			g.enter(t.Context(), least, 0) // beside the first one, after a while
+			if g.leave(true) || g.leave(true) || once() {
+				t.Errorf("at least %d: the gate was calm at once", least)
+			}
+			if n := g.senders(); n != 2 {
+				t.Errorf("at least %d: %d senders, want 2", least, n)
+			}
+			time.Sleep(gateCalm + second)
+			if got, want := once(), least == 0; got != want {
+				t.Errorf("at least %d: after a calm leave() = %v, want %v", least, got, want)
+			}
+			time.Sleep(gateCalm + second)
+			if once() {
+				t.Errorf("at least %d: leave() says more than once that fewer are needed", least)
+			}
+		}
+	})
+}

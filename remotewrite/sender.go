@@ -189,11 +189,12 @@ func (d *destination) mayStart(ctx context.Context, c *client, bytes int) bool {
 func (d *destination) attempt(ctx context.Context, c *client, blk *block, attempt int) *sendError {
 	start := time.Now()
 	fail := d.transmit(ctx, c, blk, attempt, func() { d.countRetry(blk.rows) })
-	d.gate.leave(fail == nil || !fail.Retryable())
+	fewer := d.gate.leave(fail == nil || !fail.Retryable())
 	d.m.duration.Observe(time.Since(start).Seconds())
 	d.m.request(fail.class()).Inc()
-	if c.isOut() {
-		c.closeIdle() // this request's connection was not idle when the client was replaced
+	// When the client was replaced, this request's connection was not idle. When a backlog is over, what it took goes.
+	if fewer || c.isOut() {
+		c.closeIdle()
 	}
 	return fail
 }
