@@ -36,9 +36,6 @@ func TestSoak(t *testing.T) {
 					continue
 				}
 				t.Run(c.name, func(t *testing.T) {
-					if c.name == "sockets" {
-						t.Skip("make soak tries it; the agent is still killed now and then")
-					}
 					if together {
 						t.Parallel()
 					}
