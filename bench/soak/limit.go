@@ -21,7 +21,7 @@ const (
 // limit runs the agent in memory control groups, where the load grows until it is three times what fits, or is there at
 // once. The kernel is the witness that it was not killed.
 func limit(ctx context.Context, t *trial) error {
-	for _, size := range pick(t.form, []int64{32}, []int64{48, 64, 128}, []int64{48, 64, 96, 128}) {
+	for _, size := range pick(t.form, []int64{32}, []int64{48, 64, 96, 128}, []int64{48, 64, 96, 128}) {
 		if err := t.outgrow(ctx, size); err != nil {
 			return fmt.Errorf("%d MiB: %w", size, err)
 		}
@@ -31,9 +31,6 @@ func limit(ctx context.Context, t *trial) error {
 	}
 	if err := t.atOnce(ctx); err != nil {
 		return fmt.Errorf("200 large targets in 64 MiB: %w", err)
-	}
-	if t.search {
-		return t.smallest(ctx)
 	}
 	return nil
 }

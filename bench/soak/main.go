@@ -3,7 +3,7 @@
 //
 // It reads what the kernel knows of the process (/proc, its memory control group), what the process says of itself
 // (/metrics, /debug/memory), and what targets and the endpoint saw. It does not compare agents: the benchmark beside it
-// does, but for one search (limit.go). All of it is on this machine's loopback addresses.
+// does, but for one search (smallest.go). All of it is on this machine's loopback addresses.
 //
 // Each case has a short form, which the tests of this package run, a medium one, which is the default here, and a long one.
 //
@@ -47,16 +47,23 @@ type flags struct {
 	cases   string
 	form    form
 	agent   string
-	peers   bool
+	peers   []string // name=path
 	results string
 }
 
 func parseFlags(args []string) (flags, error) {
 	var f flags
 	set := flag.NewFlagSet("soak", flag.ContinueOnError)
-	set.StringVar(&f.cases, "case", "", "cases, joined by commas (default: all)")
+	set.StringVar(&f.cases, "case", "", "cases, joined by commas (default: all but smallest)")
 	set.StringVar(&f.agent, "agent", "", "the agent's program (default: built from this tree)")
-	set.BoolVar(&f.peers, "peers", false, "also search the smallest limit in which the agent and its peers, vmagent and prometheus, take a load")
+	set.Func("peer", "another agent to search the smallest limit of, name=path; its name begins with vmagent or prometheus (may be given several times)",
+		func(peer string) error {
+			if name, path, ok := strings.Cut(peer, "="); !ok || name == "" || path == "" {
+				return errors.New("want name=path")
+			}
+			f.peers = append(f.peers, peer)
+			return nil
+		})
 	set.StringVar(&f.results, "results", "", "file to write the table to; empty: none")
 	asLong := set.Bool("long", false, "the long form of each case: hours")
 	asShort := set.Bool("short", false, "the short form, which the tests run")
@@ -94,7 +101,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	chosen, err := choose(f.cases)
+	chosen, err := choose(f.cases, f.form)
 	if err != nil {
 		return err
 	}
@@ -144,22 +151,22 @@ func newSoak(ctx context.Context, f flags, tmp string) (*soak, error) {
 	if s.agent, err = agent.New(ctx, string(agent.Ours), f.agent); err != nil {
 		return nil, err
 	}
-	if f.peers || f.form == long {
-		s.search = true
-		for _, name := range []string{"vmagent", "prometheus"} {
-			if p, err := agent.New(ctx, name, name); err == nil {
-				s.peers = append(s.peers, p)
-			}
+	for _, peer := range f.peers {
+		name, path, _ := strings.Cut(peer, "=")
+		p, err := agent.New(ctx, name, path)
+		if err != nil {
+			return nil, fmt.Errorf("-peer %q: %w", peer, err)
 		}
+		s.peers = append(s.peers, p)
 	}
 	return s, nil
 }
 
-// choose returns the cases of a list of names.
-func choose(names string) ([]soakCase, error) {
+// choose returns the cases of a list of names; without any those which are part of the form.
+func choose(names string, f form) ([]soakCase, error) {
 	all := cases()
 	if names == "" {
-		return all, nil
+		return slices.DeleteFunc(all, func(c soakCase) bool { return c.asked && f != long }), nil
 	}
 	var chosen []soakCase
 	for name := range strings.SplitSeq(names, ",") {

@@ -17,7 +17,7 @@ func sizes() []int64 {
 
 // smallest searches the smallest limit in which the agent and its peers deliver 99.9 % of 200 targets of 5,000 series each
 // every 10 s, whose labels differ per target, and leave out nothing.
-func (t *trial) smallest(ctx context.Context) error {
+func smallest(ctx context.Context, t *trial) error {
 	for _, a := range append([]*agent.Agent{t.agent}, t.peers...) {
 		var err error
 		reason, all := "", sizes()

@@ -28,10 +28,14 @@ func TestSoak(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	chosen, err := choose("", short)
+	if err != nil {
+		t.Fatal(err)
+	}
 	// Those which wait do so together, before the others.
 	for _, together := range []bool{true, false} {
 		t.Run(fmt.Sprintf("together=%v", together), func(t *testing.T) {
-			for _, c := range cases() {
+			for _, c := range chosen {
 				if c.waits != together {
 					continue
 				}
@@ -103,10 +107,15 @@ func TestParseFlags(t *testing.T) {
 	if _, err = parseFlags([]string{"-long", "-short"}); err == nil {
 		t.Error("-long -short is accepted")
 	}
-	if chosen, err := choose("churn,limit"); err != nil || len(chosen) != 2 || chosen[1].name != "limit" {
+	if chosen, err := choose("churn,limit", medium); err != nil || len(chosen) != 2 || chosen[1].name != "limit" {
 		t.Errorf("choose = %v, %v, want churn and limit", chosen, err)
 	}
-	if _, err := choose("none"); err == nil {
+	for form, want := range map[form]int{medium: len(cases()) - 1, long: len(cases())} {
+		if chosen, err := choose("", form); err != nil || len(chosen) != want {
+			t.Errorf("choose of all = %d cases, %v, want %d", len(chosen), err, want)
+		}
+	}
+	if _, err := choose("none", medium); err == nil {
 		t.Error("a case which is not there can be chosen")
 	}
 }

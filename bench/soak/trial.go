@@ -31,7 +31,6 @@ type soak struct {
 	form     form
 	agent    *agent.Agent
 	peers    []*agent.Agent
-	search   bool // for the smallest limit, too
 	launcher agent.Launcher
 	tmp      string
 	seq      atomic.Int64
@@ -41,22 +40,24 @@ type soak struct {
 type soakCase struct {
 	name, about, must string
 	waits             bool // it hardly uses the CPU, and does not mind if others do
+	asked             bool // it takes long, and is run if it is named, and in the long form
 	run               func(ctx context.Context, t *trial) error
 }
 
 // cases are all cases, in the order in which they are told.
 func cases() []soakCase {
 	return []soakCase{
-		{"burst", "a load which grows tenfold for a while", "resident memory within 1.2 times of an agent which never saw that, in 60 s", false, burst},
-		{"churn", "a fifth of all series is replaced by each scrape", "below 1 MiB in 10 minutes; the dictionary holds what is active", true, churn},
-		{"targetchurn", "each target is replaced after ten scrapes", "below 1 MiB in 10 minutes; descriptors, goroutines, labels and exported series as before", true, targetChurn},
-		{"reload", "reloads of a file which did not change, and of one in which a byte did", "live heap within 2 %; goroutines, descriptors and exported series equal", true, reload},
-		{"pinned", "a target and a destination which never answer, while the configuration changes", "bounded; the gauge names the holder", true, pinned},
-		{"limit", "a load of three times what fits into a control group", "never killed; small targets complete and on time; what was shed is counted; CPU below twice the unlimited agent's", false, limit},
-		{"sockets", "200 targets which answer 4 MB at the same moment, in 64 MiB", "never killed; all of them are scraped", false, sockets},
-		{"crashloop", "killed for memory five times in a row, with a backlog on disk", "each start scrapes within 2 s; nothing of the backlog is missing", false, crashLoop},
-		{"cores", "one and two visible cores; 16 and 64 forced", "resident memory within 15 % of each other; the forced ones reported", false, cores},
-		{"hostile", "bodies which are made to hurt", "the scrape fails with its reason; resident memory within 16 MiB; neighbours on time", false, hostile},
+		{"burst", "a load which grows tenfold for a while", "resident memory within 1.2 times of an agent which never saw that, in 60 s", false, false, burst},
+		{"churn", "a fifth of all series is replaced by each scrape", "below 1 MiB in 10 minutes; the dictionary holds what is active", true, false, churn},
+		{"targetchurn", "each target is replaced after ten scrapes", "below 1 MiB in 10 minutes; descriptors, goroutines, labels and exported series as before", true, false, targetChurn},
+		{"reload", "reloads of a file which did not change, and of one in which a byte did", "live heap within 2 %; goroutines, descriptors and exported series equal", true, false, reload},
+		{"pinned", "a target and a destination which never answer, while the configuration changes", "bounded; the gauge names the holder", true, false, pinned},
+		{"limit", "a load of three times what fits into a control group", "never killed; small targets complete and on time; what was shed is counted; CPU below twice the unlimited agent's", false, false, limit},
+		{"smallest", "the smallest limit in which 200 × 5,000 series are delivered, and what peers need", "reported", false, true, smallest},
+		{"sockets", "200 targets which answer 4 MB at the same moment, in 64 MiB", "never killed; all of them are scraped", false, false, sockets},
+		{"crashloop", "killed for memory five times in a row, with a backlog on disk", "each start scrapes within 2 s; nothing of the backlog is missing", false, false, crashLoop},
+		{"cores", "one and two visible cores; 16 and 64 forced", "resident memory within 15 % of each other; the forced ones reported", false, false, cores},
+		{"hostile", "bodies which are made to hurt", "the scrape fails with its reason; resident memory within 16 MiB; neighbours on time", false, false, hostile},
 	}
 }
 
