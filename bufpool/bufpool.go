@@ -98,10 +98,11 @@ func (o Options) validate() error {
 // Pool is a set of free buffers by size class. Use New; a zero Pool works, but keeps nothing.
 type Pool struct {
 	// Immutable after New.
-	minShift     int // log2 of the smallest class
-	classes      []class
-	maxIdleBytes int64
-	idleWindow   time.Duration
+	minShift   int // log2 of the smallest class
+	classes    []class
+	idleWindow time.Duration
+
+	maxIdleBytes atomic.Int64
 
 	over      class        // counts what is larger than the largest class; never keeps anything
 	idleBytes atomic.Int64 // in all classes; never above maxIdleBytes
@@ -118,11 +119,11 @@ func New(opts Options) (*Pool, error) {
 	minShift := bits.TrailingZeros(uint(opts.MinClassBytes))
 	maxShift := bits.TrailingZeros(uint(opts.MaxClassBytes))
 	p := &Pool{
-		minShift:     minShift,
-		classes:      make([]class, maxShift-minShift+1),
-		maxIdleBytes: opts.MaxIdleBytes,
-		idleWindow:   opts.IdleWindow,
+		minShift:   minShift,
+		classes:    make([]class, maxShift-minShift+1),
+		idleWindow: opts.IdleWindow,
 	}
+	p.maxIdleBytes.Store(opts.MaxIdleBytes)
 	for i := range p.classes {
 		p.classes[i].bytes = 1 << (minShift + i)
 	}
@@ -190,12 +191,21 @@ func (p *Pool) floor(n int) *class {
 func (p *Pool) reserveIdle(n int) bool {
 	for {
 		have := p.idleBytes.Load()
-		if have+int64(n) > p.maxIdleBytes {
+		if have+int64(n) > p.maxIdleBytes.Load() {
 			return false
 		}
 		if p.idleBytes.CompareAndSwap(have, have+int64(n)) {
 			return true
 		}
+	}
+}
+
+// SetMaxIdleBytes changes Options.MaxIdleBytes, from now on. Where more is idle, all of that goes at once.
+func (p *Pool) SetMaxIdleBytes(n int64) {
+	most := Options{MaxIdleBytes: n}.withDefaults().MaxIdleBytes
+	p.maxIdleBytes.Store(most)
+	if p.idleBytes.Load() > max(0, most) {
+		p.Shrink()
 	}
 }
 

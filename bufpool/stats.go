@@ -45,7 +45,7 @@ type Stats struct {
 
 // Stats returns a snapshot of what the pool holds and did.
 func (p *Pool) Stats() Stats {
-	s := Stats{Classes: make([]ClassStats, len(p.classes)), MaxIdleBytes: max(0, p.maxIdleBytes)}
+	s := Stats{Classes: make([]ClassStats, len(p.classes)), MaxIdleBytes: max(0, p.maxIdleBytes.Load())}
 	for i := range p.classes {
 		s.Classes[i] = p.classes[i].stats()
 		s.Total.add(s.Classes[i])

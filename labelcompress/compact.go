@@ -42,12 +42,17 @@ type compaction struct {
 	share     int64 // compactShare or pressureShare
 	moveBytes int64 // stop after so many, unless whole
 	whole     bool
+	limit     int64 // see fitsLocked
 }
 
 func (d *Dict) compact(c compaction) (released, moved int64) {
 	d.compactMu.Lock()
 	defer d.compactMu.Unlock()
 	before := d.bytes.Load()
+	// A dictionary which is above its limit, since that has fallen, may take one slab more in order to become smaller.
+	if c.limit = d.maxBytes.Load(); before > c.limit {
+		c.limit = before + maxSlabBytes + slabBytes
+	}
 
 	for !d.fileReady() {
 	}
@@ -74,7 +79,7 @@ func (d *Dict) compact(c compaction) (released, moved int64) {
 			if i > 0 && !c.whole && moved >= c.moveBytes {
 				break
 			}
-			n, ok := d.evacuate(s)
+			n, ok := d.evacuate(s, c.limit)
 			moved += n
 			budget--
 			if !ok { // no room to move to
@@ -159,7 +164,7 @@ func (d *Dict) victimsLocked(buf []*slab, share int64) []*slab {
 
 // evacuate moves the labels of a sealed slab elsewhere, which lets it go. It returns how many bytes it moved, and false
 // when it had to stop because there is no room.
-func (d *Dict) evacuate(s *slab) (moved int64, ok bool) {
+func (d *Dict) evacuate(s *slab, limit int64) (moved int64, ok bool) {
 	d.mu.Lock()
 	used := int(s.used)
 	if s.live == 0 {
@@ -168,7 +173,7 @@ func (d *Dict) evacuate(s *slab) (moved int64, ok bool) {
 	d.mu.Unlock()
 	for off := 0; off < used; {
 		label := labelAt(s.b, uint32(off))
-		n, ok := d.moveLabel(s, off, label)
+		n, ok := d.moveLabel(s, off, label, limit)
 		if !ok {
 			return moved, false
 		}
@@ -183,7 +188,7 @@ func (d *Dict) evacuate(s *slab) (moved int64, ok bool) {
 
 // moveLabel moves the label at off in s, if it is still in the dictionary. It returns the bytes moved, and false when
 // there is no room.
-func (d *Dict) moveLabel(s *slab, off int, label []byte) (moved int, ok bool) {
+func (d *Dict) moveLabel(s *slab, off int, label []byte, limit int64) (moved int, ok bool) {
 	h := d.hashBytes(splitWire(label))
 	sh := d.shard(h)
 	sh.mu.Lock()
@@ -194,7 +199,7 @@ func (d *Dict) moveLabel(s *slab, off int, label []byte) (moved int, ok bool) {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	to, at := d.takeBytesLocked(len(label), d.maxBytes)
+	to, at := d.takeBytesLocked(len(label), limit)
 	if to == nil {
 		return 0, false
 	}

@@ -36,12 +36,12 @@ func (e *TooLongError) Error() string {
 // full returns the error for a label which does not fit. A full dictionary refuses label after label at the same use, so
 // the last error is kept and given again: errors are immutable.
 func (d *Dict) full() error {
-	limit := d.maxBytes
+	limit := d.maxBytes.Load()
 	if limit == 0 {
 		limit = addressable
 	}
 	used := d.bytes.Load()
-	if e := d.lastFull.Load(); e != nil && e.Used == used {
+	if e := d.lastFull.Load(); e != nil && e.Used == used && e.Limit == limit {
 		return e
 	}
 	e := &FullError{Limit: limit, Used: used}

@@ -125,7 +125,7 @@ func (d *Dict) growIndex(sh *shard) bool {
 	homes := max(firstHomes, int(sh.table.homes+sh.table.homes/4))
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if !d.fitsLocked(8*int64(homes+maxTail)-sh.table.bytes(), d.internBytes) {
+	if !d.fitsLocked(8*int64(homes+maxTail)-sh.table.bytes(), d.internBytes.Load()) {
 		return false
 	}
 	d.replaceIndexLocked(sh, homes)

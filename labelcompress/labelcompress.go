@@ -47,10 +47,10 @@ type Options struct {
 // Dict is the dictionary. Make one with New. It must not be copied.
 type Dict struct {
 	seed     maphash.Seed
-	maxBytes int64 // immutable: 0 is unlimited
+	maxBytes atomic.Int64 // 0 is unlimited; changed with mu held, as internBytes is
 	// internBytes is what interning may use of maxBytes. One slab is left to Compact, which must be able to move labels
-	// in a dictionary that is full of dead ones. Immutable.
-	internBytes int64
+	// in a dictionary that is full of dead ones.
+	internBytes atomic.Int64
 
 	pages [pageTops]atomic.Pointer[pageTable]
 	slabs [slabTops]atomic.Pointer[slabTable]
@@ -75,12 +75,19 @@ type Dict struct {
 // New returns an empty dictionary.
 func New(opts Options) *Dict {
 	d := &Dict{seed: maphash.MakeSeed()}
-	if opts.MaxBytes > 0 {
-		d.maxBytes = opts.MaxBytes
-		d.internBytes = opts.MaxBytes - int64(slabSize(opts.MaxBytes))
-	}
 	d.bytes.Store(dictBytes)
+	d.SetMaxBytes(opts.MaxBytes)
 	return d
+}
+
+// SetMaxBytes changes Options.MaxBytes, from now on. A dictionary which is larger keeps its labels, and takes no new one
+// until it is smaller, by what is released and by Compact.
+func (d *Dict) SetMaxBytes(n int64) {
+	n = max(0, n)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.maxBytes.Store(n)
+	d.internBytes.Store(n - int64(slabSize(n)))
 }
 
 // Intern returns the reference of the label name=value, storing the label when it is new, and acquires it once for the
@@ -229,12 +236,16 @@ func add[T []byte | string](d *Dict, sh *shard, h uint32, name, value T) (Ref, e
 		at, gap, ok = sh.table.place(h)
 	}
 	d.mu.Lock()
+	if !d.fitsLocked(0, d.maxBytes.Load()) { // since the limit has fallen: what room there is in its slabs is not used
+		d.mu.Unlock()
+		return 0, d.full()
+	}
 	r, w := d.takeIDLocked()
 	if r == 0 {
 		d.mu.Unlock()
 		return 0, d.full()
 	}
-	s, off := d.takeBytesLocked(n, d.internBytes)
+	s, off := d.takeBytesLocked(n, d.internBytes.Load())
 	if s == nil {
 		d.returnIDLocked(r)
 		d.mu.Unlock()

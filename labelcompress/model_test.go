@@ -106,7 +106,7 @@ func (o *oracle) intern(t *testing.T, d *Dict, name, value string, asString bool
 	l := o.labels[key]
 	switch {
 	case err != nil:
-		if l != nil || d.maxBytes == 0 || !errors.Is(err, ErrFull) {
+		if l != nil || d.MaxBytes() == 0 || !errors.Is(err, ErrFull) {
 			t.Errorf("Intern(%q, %q): %v", name, value, err)
 		}
 		return

@@ -111,7 +111,7 @@ func (d *Dict) addPageLocked() int {
 		n++
 	}
 	d.ids.absentHint = n
-	if n >= maxRefs/pageRefs || !d.fitsLocked(2*pageBytes, d.internBytes) {
+	if n >= maxRefs/pageRefs || !d.fitsLocked(2*pageBytes, d.internBytes.Load()) {
 		return -1
 	}
 	t := d.pages[n>>pageBits].Load()

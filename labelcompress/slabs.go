@@ -76,8 +76,11 @@ func slabSize(slabBytes int64) int {
 	return size
 }
 
-// fitsLocked reports whether n more bytes stay within limit, which is d.internBytes or d.maxBytes; zero is no limit.
-func (d *Dict) fitsLocked(n, limit int64) bool { return d.maxBytes == 0 || d.bytes.Load()+n <= limit }
+// fitsLocked reports whether n more bytes stay within limit, which is d.internBytes or d.maxBytes, or what compaction may
+// take of them; where d.maxBytes is zero there is no limit.
+func (d *Dict) fitsLocked(n, limit int64) bool {
+	return d.maxBytes.Load() == 0 || d.bytes.Load()+n <= limit
+}
 
 // accountLocked adds n bytes to the memory account.
 func (d *Dict) accountLocked(n int64) {

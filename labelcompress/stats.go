@@ -14,7 +14,7 @@ type Stats struct {
 	IndexBytes int64 // hash tables
 	RefBytes   int64 // everything else: the words of the Refs, tables and the Dict itself
 	Bytes      int64 // all memory that the dictionary holds: the sum of the three
-	MaxBytes   int64 // Options.MaxBytes, 0 when there is none
+	MaxBytes   int64 // what that may be, 0 when it is not limited
 
 	Refs  int // numbers for which there is room; Items of them are in use
 	Limbo int // numbers which are free, but wait for blocks to close
@@ -52,8 +52,8 @@ func objectBytes[T any]() int64 {
 // Bytes returns Stats.Bytes, the dictionary's memory account, without taking a lock.
 func (d *Dict) Bytes() int64 { return d.bytes.Load() }
 
-// MaxBytes is Options.MaxBytes, 0 when there is none.
-func (d *Dict) MaxBytes() int64 { return d.maxBytes }
+// MaxBytes is the limit as it is now, 0 when there is none.
+func (d *Dict) MaxBytes() int64 { return d.maxBytes.Load() }
 
 // Cost is about the memory in bytes that r's label takes, whoever holds it: its wire form, its word, and its share of a
 // hash table at the usual load.
@@ -72,7 +72,7 @@ func (d *Dict) Stats() Stats {
 		s.Interns += sh.hits + sh.added
 		sh.mu.Unlock()
 	}
-	s.MaxBytes = d.maxBytes
+	s.MaxBytes = d.maxBytes.Load()
 	s.Rejected = d.rejected.Load()
 	s.Misuses = d.misuses.Load()
 

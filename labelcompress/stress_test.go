@@ -21,6 +21,15 @@ func TestStress(t *testing.T) {
 }
 
 func stress(t *testing.T, d *Dict) {
+	stressWorkers(t, d, d.MaxBytes() > 0, func() {
+		if s := d.Stats(); s.MaxBytes > 0 && s.Bytes > s.MaxBytes {
+			t.Errorf("Bytes = %d, want at most %d", s.Bytes, s.MaxBytes)
+		}
+	})
+}
+
+// stressWorkers has everything done at once, and calls look meanwhile. Limited says that the dictionary may be full.
+func stressWorkers(t *testing.T, d *Dict, limited bool, look func()) {
 	const workers = 4
 	rounds := 40
 	if testing.Short() {
@@ -29,14 +38,12 @@ func stress(t *testing.T, d *Dict) {
 	var working, helping sync.WaitGroup
 	var done atomic.Bool
 	for w := range workers {
-		working.Go(func() { stressWorker(t, d, rand.New(rand.NewPCG(uint64(w), rand.Uint64())), w, rounds) })
+		working.Go(func() { stressWorker(t, d, rand.New(rand.NewPCG(uint64(w), rand.Uint64())), w, rounds, limited) })
 	}
 	helping.Go(func() {
 		for !done.Load() {
 			d.Compact()
-			if s := d.Stats(); s.MaxBytes > 0 && s.Bytes > s.MaxBytes {
-				t.Errorf("Bytes = %d, want at most %d", s.Bytes, s.MaxBytes)
-			}
+			look()
 		}
 	})
 	helping.Go(func() {
@@ -62,7 +69,7 @@ type heldLabel struct {
 	name, value string
 }
 
-func stressWorker(t *testing.T, d *Dict, rnd *rand.Rand, w, rounds int) {
+func stressWorker(t *testing.T, d *Dict, rnd *rand.Rand, w, rounds int, limited bool) {
 	names := []string{"pod", "namespace", "__name__"}
 	var held []heldLabel
 	type view struct {
@@ -93,7 +100,7 @@ func stressWorker(t *testing.T, d *Dict, rnd *rand.Rand, w, rounds int) {
 			}
 			var err error
 			l.ref, err = d.InternString(l.name, l.value)
-			if errors.Is(err, ErrFull) && d.maxBytes > 0 {
+			if errors.Is(err, ErrFull) && limited {
 				continue
 			}
 			if err != nil {
@@ -166,7 +173,7 @@ func TestReadBesideMoves(t *testing.T) {
 		r := refs[round%labels]
 		loc := uint32(d.word(r).Load())
 		s := d.slabAt(loc)
-		if n, ok := d.moveLabel(s, int(loc&offsetMask), d.Wire(r)); n == 0 || !ok {
+		if n, ok := d.moveLabel(s, int(loc&offsetMask), d.Wire(r), d.MaxBytes()); n == 0 || !ok {
 			t.Errorf("moveLabel of %d = %d, %v, want it moved", r, n, ok)
 		}
 	}

@@ -198,7 +198,9 @@ func (w *Writer) regroupLocked(specs []*spec) {
 				return g
 			}
 		}
-		return newGroup(key, rules, w.opts, w.codec, w.clock, &w.blockBytes)
+		g := newGroup(key, rules, w.opts, w.codec, w.clock, &w.blockBytes)
+		g.maxOpen = w.maxOpen
+		return g
 	}
 	for i, s := range specs {
 		d, key, rules := w.dests[i], keyOf(s.dest), s.dest.Relabel

@@ -75,7 +75,7 @@ type lane struct {
 }
 
 func newGroup(key groupKey, rules *relabel.Rules, o Options, c *codec, clock *flushClock, account *atomic.Int64) *group {
-	g := &group{key: key, maxOpen: o.MaxOpenBytes, rules: rules, codec: c, clock: clock}
+	g := &group{key: key, rules: rules, codec: c, clock: clock}
 	for slot := range o.Slots {
 		l := &lane{slot: slot, open: newBuilder(o.Pool, account)}
 		if rules != nil {

@@ -43,3 +43,52 @@ func TestOpenBlocksAreBounded(t *testing.T) {
 		r.balanced()
 	})
 }
+
+// TestOpenBlocksFollow changes the bound of open blocks while one is filled: it is closed when it is as large as is allowed
+// then, and nothing is lost.
+func TestOpenBlocksFollow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, func(o *Options) { o.Slots = 1 }, Destination{URL: "http://a.example" + receiver.WritePath})
+		got := newReceiver(t, receiver.Options{})
+		r.serve("a.example:80", got)
+		r.run()
+		commit := func() {
+			for i := range uint64(10) {
+				r.commit(t, r.Writer, i, 200, time.Now().UnixMilli())
+			}
+			synctest.Wait()
+		}
+		blocks := func() uint64 { return r.Status()[0].SentBlocks }
+		commit()
+		if n := blocks(); n != 0 {
+			t.Errorf("%d blocks were sent at once, want all samples in an open one", n)
+		}
+		r.SetMaxOpenBytes(16 << 10)
+		commit()
+		few := blocks()
+		if few < 2 {
+			t.Errorf("%d blocks were sent at once with a bound of 16 KiB, want several", few)
+		}
+		if err := r.Apply([]Destination{{URL: "http://a.example" + receiver.WritePath, NoMetadata: true}}); err != nil { // which makes a new group
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		before := blocks()
+		commit()
+		if n := blocks() - before; n < few/2 {
+			t.Errorf("%d blocks were sent at once after a reload, want as many as before, %d", n, few)
+		}
+		r.SetMaxOpenBytes(0)
+		time.Sleep(2 * second)
+		before = blocks()
+		commit()
+		if n := blocks() - before; n != 0 {
+			t.Errorf("%d blocks were sent at once without a bound, want none", n)
+		}
+		time.Sleep(2 * second)
+		if n := got.Totals().Samples; n != 4*10*200 {
+			t.Errorf("the receiver got %d samples, want %d", n, 4*10*200)
+		}
+		r.balanced()
+	})
+}

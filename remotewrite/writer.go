@@ -51,6 +51,7 @@ type Writer struct {
 	dests    []*destination // in the order of the configuration
 	retiring []*destination // removed, and not drained yet
 	groups   []*group
+	maxOpen  int                // Options.MaxOpenBytes, as SetMaxOpenBytes has it
 	start    func(*destination) // runs a destination; nil unless Run runs
 	ran      bool
 	stopped  bool
@@ -65,7 +66,7 @@ func New(opts Options) (*Writer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("remotewrite: %w", err)
 	}
-	w := &Writer{opts: opts, clock: newFlushClock(), codec: newCodec(opts.Pool, opts.ZstdLevel)}
+	w := &Writer{opts: opts, maxOpen: opts.MaxOpenBytes, clock: newFlushClock(), codec: newCodec(opts.Pool, opts.ZstdLevel)}
 	w.oldClients = snapshots.NewKind(opts.Snapshots, "destination", w.holders)
 	if err := w.Apply(opts.Destinations); err != nil {
 		return nil, err
@@ -241,6 +242,17 @@ func (w *Writer) Stats() Stats {
 		}
 	}
 	return s
+}
+
+// SetMaxOpenBytes changes Options.MaxOpenBytes, for blocks which are open as well. It waits for commits which are under way.
+func (w *Writer) SetMaxOpenBytes(n int) {
+	def(&n, w.opts.MaxBlockBytes)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.maxOpen = n
+	for _, g := range w.groups {
+		g.maxOpen = n
+	}
 }
 
 // Shrink gives back the memory which can be given back without losing samples, for when memory is short, and returns how

@@ -93,6 +93,7 @@ func (m *Manager) parseAndCommit(tn *turn, resp *http.Response, err error, held 
 	}
 	b.Slot, b.Sets = t.slot, t.table.sets
 	b.TimestampMillis = t.timestamp(tn.due, start, tn.interval)
+	t.table.sets.LimitLabels(share(m.opts.Dict)) // as it is now: the dictionary's limit may have changed
 	t.table.begin()
 	w.families.begin(&t.families, m.opts.Dict, b.TimestampMillis)
 	if err == nil {
