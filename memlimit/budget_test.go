@@ -36,7 +36,7 @@ func TestRecommend(t *testing.T) {
 		if levelOf(fill(got)) != Normal {
 			t.Errorf("recommend(%d) = %d, of which %.2f are used", used, got, fill(got))
 		}
-		if less := got - recommendStep; less >= recommendLeast && levelOf(fill(less)) == Normal {
+		if less := got - recommendStep; less >= LeastRecommended && levelOf(fill(less)) == Normal {
 			t.Errorf("recommend(%d) = %d, and %d would do", used, got, less)
 		}
 	}

@@ -3,7 +3,6 @@ package scrape
 import (
 	"cmp"
 	"maps"
-	"slices"
 	"time"
 
 	"scraper/memlimit"
@@ -24,8 +23,10 @@ type MemoryState struct {
 	Level memlimit.Level
 	// Admission says how memory is handed out to scrapes before they begin.
 	Admission memlimit.AdmissionStats
-	// Held are the targets which are not scraped for it, in full or at all, the longest held first.
-	Held []HeldTarget
+	// HeldTargets is how many targets are not scraped for it, in full or at all. Held are the longest held of them, those
+	// first; at most MaxHeld.
+	HeldTargets int
+	Held        []HeldTarget
 	// Next are those which would be shed next, the first one first; at most MaxShedNext.
 	Next []HeldTarget
 	// OwedMarkers are the staleness markers of series of shed targets which were not sent yet.
@@ -36,8 +37,12 @@ type MemoryState struct {
 	Shed, Readmitted uint64
 }
 
-// MaxShedNext is how many targets MemoryState.Next has at most.
-const MaxShedNext = 10
+// MaxHeld is how many targets MemoryState.Held has at most, and MaxShedNext how many MemoryState.Next has: what somebody
+// reads. All of ten thousand would be megabytes, made while nothing is scraped.
+const (
+	MaxHeld     = 100
+	MaxShedNext = 10
+)
 
 // HeldTarget is a target in a MemoryState.
 type HeldTarget struct {
@@ -89,26 +94,40 @@ func (r SkipReason) String() string {
 
 // MemoryState returns what the shortage of memory does to the targets.
 func (m *Manager) MemoryState() MemoryState {
+	x := m.memoryState()
+	for _, list := range [][]HeldTarget{x.Held, x.Next} {
+		for i := range list {
+			list[i].URL = shownURL(list[i].URL)
+		}
+	}
+	return x
+}
+
+// memoryState is MemoryState with URLs as they are: to hide what is secret takes longer than all else, and needs no lock.
+func (m *Manager) memoryState() MemoryState {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	s := &m.short
-	x := MemoryState{OwedMarkers: s.owed, Skipped: maps.Clone(s.skipped), Shed: s.shed, Readmitted: s.readmitted}
+	x := MemoryState{HeldTargets: len(s.held), OwedMarkers: s.owed, Skipped: maps.Clone(s.skipped), Shed: s.shed, Readmitted: s.readmitted}
 	if mem := m.opts.Memory; mem != nil {
 		x.Level, x.Admission = mem.Level(), mem.Admission().Stats()
 	}
 	for _, t := range m.largestLocked(MaxShedNext) {
 		x.Next = append(x.Next, t.heldTarget())
 	}
+	longest := first[*target]{n: MaxHeld, compare: func(a, b *target) int {
+		return cmp.Or(a.held.Since.Compare(b.held.Since), cmp.Compare(a.id, b.id))
+	}}
 	for t := range s.held {
+		longest.add(t)
+	}
+	for _, t := range longest.all {
 		x.Held = append(x.Held, t.heldTarget())
 	}
-	slices.SortFunc(x.Held, func(a, b HeldTarget) int {
-		return cmp.Or(a.Held.Since.Compare(b.Held.Since), cmp.Compare(a.ID, b.ID))
-	})
 	return x
 }
 
-// heldTarget describes t. The caller holds Manager.mu.
+// heldTarget describes t, with all of its URL. The caller holds Manager.mu.
 func (t *target) heldTarget() HeldTarget {
-	return HeldTarget{ID: t.id, Job: t.state.cfg.Name, URL: shownURL(t.spec.url), Bytes: t.cost.total(), Held: t.held}
+	return HeldTarget{ID: t.id, Job: t.state.cfg.Name, URL: t.spec.url, Bytes: t.cost.total(), Held: t.held}
 }

@@ -33,6 +33,9 @@ const (
 	ageAfter  = time.Minute
 	headFor   = time.Minute
 	headAgain = 10 * time.Minute
+	// shedAtOnce is how many targets are looked for first when some are to be shed: as a rule a few large ones do, and ten
+	// thousand small ones need not be sorted.
+	shedAtOnce = 32
 	// leastOver is over how long, and up to twice that, the least room is looked for: what is in use goes up and down with
 	// each block which remote write closes.
 	leastOver = 5 * time.Second
@@ -277,14 +280,19 @@ func (m *Manager) shedLocked(now time.Time) {
 		return
 	}
 	n, bytes := 0, int64(0)
-	for _, t := range m.largestLocked(-1) {
+	for _, most := range []int{shedAtOnce, -1} {
 		if excess <= 0 {
 			break
 		}
-		m.holdLocked(t, SkipShed)
-		t.gaveBack = time.Time{}
-		excess -= max(t.cost.kept, 1)
-		n, bytes = n+1, bytes+t.cost.total()
+		for _, t := range m.largestLocked(most) {
+			if excess <= 0 {
+				break
+			}
+			m.holdLocked(t, SkipShed)
+			t.gaveBack = time.Time{}
+			excess -= max(t.cost.kept, 1)
+			n, bytes = n+1, bytes+t.cost.total()
+		}
 	}
 	s.shedAt = now
 	s.shed += uint64(n)
@@ -295,21 +303,27 @@ func (m *Manager) shedLocked(now time.Time) {
 
 // largestLocked returns the targets which would be shed, the first one first, at most n; all if it is negative.
 func (m *Manager) largestLocked(n int) []*target {
+	order := func(a, b *target) int {
+		return cmp.Or(cmp.Compare(b.cost.total(), a.cost.total()), cmp.Compare(a.id, b.id))
+	}
+	top := first[*target]{n: n, compare: order}
 	var all []*target
 	for _, j := range m.jobs {
 		for _, t := range j.targets {
-			if t.held.Reason == SkipNone && t.cost.total() > 0 {
+			switch {
+			case t.held.Reason != SkipNone || t.cost.total() == 0:
+			case n < 0:
 				all = append(all, t)
+			default:
+				top.add(t)
 			}
 		}
 	}
-	slices.SortFunc(all, func(a, b *target) int {
-		return cmp.Or(cmp.Compare(b.cost.total(), a.cost.total()), cmp.Compare(a.id, b.id))
-	})
-	if n >= 0 && len(all) > n {
-		all = all[:n]
+	if n < 0 {
+		slices.SortFunc(all, order)
+		return all
 	}
-	return all
+	return top.all
 }
 
 // endedLocked takes over what a turn found out, when it has ended.

@@ -195,6 +195,28 @@ func TestShedsNoMoreThanNeeded(t *testing.T) {
 	})
 }
 
+// TestShedsManySmallTargets: where no few targets make up for it, as many are shed at once as do, the largest first.
+func TestShedsManySmallTargets(t *testing.T) {
+	short(t, func(w *world, mem *fakeMemory) {
+		var sizes []int
+		for i := range 2 * shedAtOnce {
+			sizes = append(sizes, 10+i)
+		}
+		w.farm(sizes...)
+		w.run()
+		w.pass(25 * time.Second)
+		mem.set(w, memlimit.Critical, -plenty)
+		w.pass(2 * time.Second)
+		s := w.m.MemoryState()
+		if s.HeldTargets != len(sizes) || s.Shed != uint64(len(sizes)) || strings.Count(w.log.String(), "memory is critical") != 1 {
+			t.Errorf("%d of %d targets are held, %d were shed: %s", s.HeldTargets, len(sizes), s.Shed, w.log.String())
+		}
+		if len(s.Next) != 0 {
+			t.Errorf("next would be %+v, want nobody", s.Next)
+		}
+	})
+}
+
 // TestOwedMarkersAreSpread: a large target's markers are sent at a bounded rate.
 func TestOwedMarkersAreSpread(t *testing.T) {
 	short(t, func(w *world, mem *fakeMemory) {

@@ -21,6 +21,7 @@ func funcs() template.FuncMap {
 		"value":    shortFloat,
 		"exact":    formatFloat,
 		"stamp":    stamp,
+		"clock":    clock,
 		"unixms":   time.Time.UnixMilli,
 		"quote":    quote,
 		"dict":     labelsWithout,
@@ -181,6 +182,9 @@ func stamp(t time.Time) string {
 	}
 	return t.UTC().Format("2006-01-02T15:04:05.000Z")
 }
+
+// clock is a time of the day, in UTC as all times of the pages.
+func clock(t time.Time) string { return t.UTC().Format("15:04:05") }
 
 // shortFloat writes a sample's value in at most seven digits.
 func shortFloat(v float64) string {

@@ -2,9 +2,9 @@ package web
 
 import (
 	"fmt"
+	"math"
 	"net/http"
 	"strings"
-	"time"
 
 	"scraper/bufpool"
 	"scraper/labelcompress"
@@ -68,7 +68,7 @@ type memoryPage struct {
 	Targets       []memoryTarget
 	Chart         *memoryChart // nil until there is a history
 	Replaced      []replaced
-	Held          []heldTarget // the first ones, of Shortage.Held
+	Held          []heldTarget
 	Next          []heldTarget
 }
 
@@ -90,12 +90,29 @@ func (p memoryPage) Shortest() memlimit.Level {
 	return memlimit.Normal
 }
 
+// Changes says how often each level was reached, but for normal.
+func (p memoryPage) Changes() string {
+	var said []string
+	for l := memlimit.Elevated; l <= memlimit.Critical; l++ {
+		if n := p.Report.Changes[l]; n > 0 {
+			said = append(said, fmt.Sprintf("%s %d×", l, n))
+		}
+	}
+	return strings.Join(said, ", ")
+}
+
+// CollectorPercent is the garbage collector's share of the CPU time.
+func (p memoryPage) CollectorPercent() int { return int(math.Round(100 * p.Report.CollectorShare)) }
+
 // Why says what the recommended limit follows from; empty until something was used.
 func (p memoryPage) Why() string {
 	if p.Report.MostUsed == 0 {
 		return ""
 	}
 	why := fmt.Sprintf("At most %s were used since the start, which are to be less than 60 %% of what the reserve leaves.", byteSize(p.Report.MostUsed))
+	if p.Report.Recommended <= memlimit.LeastRecommended {
+		why = fmt.Sprintf("At most %s were used since the start; less than %s is never recommended.", byteSize(p.Report.MostUsed), byteSize(int64(memlimit.LeastRecommended)))
+	}
 	if p.Shortest() > memlimit.Normal {
 		why += " More might have been, since memory was short."
 	}
@@ -108,7 +125,7 @@ func memoryParts(m *Memory) []memoryPart {
 	for _, u := range m.Report.Accounts {
 		released[u.Name] = u.Released
 	}
-	var parts []memoryPart
+	parts := []memoryPart{}
 	for _, p := range m.Breakdown.Parts {
 		account := p.Kind == memlimit.KindAccount
 		parts = append(parts, memoryPart{p.Name, p.Kind, p.Bytes, p.Size, account, released[p.Name], partMeaning(p.Name)})
@@ -118,7 +135,7 @@ func memoryParts(m *Memory) []memoryPart {
 
 // besideParts are the accounts of what is not in the process, and yet counted.
 func besideParts(r *memlimit.Report) []memoryPart {
-	var parts []memoryPart
+	parts := []memoryPart{}
 	for _, u := range r.Accounts {
 		if u.OffHeap {
 			parts = append(parts, memoryPart{u.Name, memlimit.KindAccount, u.Bytes, u.Bytes, true, u.Released, partMeaning(u.Name)})
@@ -165,7 +182,7 @@ func partMeaning(name string) string {
 }
 
 func memoryTargets(all []scrape.TargetStatus) []memoryTarget {
-	var list []memoryTarget
+	list := []memoryTarget{}
 	for _, t := range all {
 		list = append(list, memoryTarget{t.Job, t.URL, t.Labels, t.Series, t.MemoryBytes, t.LabelBytes, t.BatchBytes})
 	}
@@ -184,85 +201,11 @@ func (s *Server) memory(w http.ResponseWriter, r *http.Request) {
 		Targets: memoryTargets(m.Largest), Chart: chartOf(m.History), Replaced: replacedOf(m.Snapshots),
 		Held: heldTargets(m.Shortage.Held), Next: heldTargets(m.Shortage.Next),
 	}
+	w.Header().Add("Vary", "Accept")
 	if r.URL.Query().Get("format") == "json" || strings.Contains(r.Header.Get("Accept"), "application/json") {
 		writeJSON(w, http.StatusOK, v.json())
 		return
 	}
 	v.Base, v.Refresh = "../", 3000
 	s.render(w, "memory.html", v)
-}
-
-type (
-	memoryJSON struct {
-		ResidentAnon  int64               `json:"residentAnonBytes"`
-		ResidentFile  int64               `json:"residentFileBytes"`
-		Parts         []memoryPart        `json:"parts"`
-		Sum           int64               `json:"sumBytes"`           // of the parts
-		NotAttributed int64               `json:"notAttributedBytes"` // resident, and in no part
-		Error         string              `json:"error,omitempty"`    // why there are no parts
-		Budget        budgetJSON          `json:"budget"`
-		Level         string              `json:"level"`
-		LevelChanges  map[string]uint64   `json:"levelChanges"`
-		GCShare       float64             `json:"gcCPUShare"`
-		Beside        []memoryPart        `json:"beside"`
-		Container     *containerJSON      `json:"container"`
-		Targets       []memoryTarget      `json:"largestTargets"`
-		Buffers       bufpool.Stats       `json:"buffers"`
-		Labels        labelcompress.Stats `json:"labels"`
-		Returns       uint64              `json:"returns"`
-		History       []historyJSON       `json:"history"`
-		Admission     admissionJSON       `json:"admission"`
-		Shedding      sheddingJSON        `json:"shedding"`
-		Replaced      []replaced          `json:"superseded"`
-	}
-	budgetJSON struct {
-		Bytes     int64  `json:"bytes"` // 0: not limited
-		Source    string `json:"source,omitempty"`
-		Limit     int64  `json:"limitBytes"` // without the reserve
-		SoftLimit int64  `json:"softLimitBytes"`
-		Used      int64  `json:"usedBytes"`
-		MostUsed  int64  `json:"mostUsedBytes"` // since the start
-		// Recommended is the budget in which that is normal, and Why says so.
-		Recommended int64  `json:"recommendedBytes"`
-		Why         string `json:"recommendedWhy,omitempty"`
-	}
-	containerJSON struct {
-		Total   int64  `json:"totalBytes"`
-		Anon    int64  `json:"anonBytes"`
-		File    int64  `json:"fileBytes"`
-		Dirty   int64  `json:"dirtyBytes"`
-		Shmem   int64  `json:"shmemBytes"`
-		Kernel  int64  `json:"kernelBytes"`
-		Sockets int64  `json:"socketBytes"`
-		Kills   uint64 `json:"oomKills"`
-	}
-	historyJSON struct {
-		Time     time.Time `json:"time"`
-		Used     int64     `json:"usedBytes"`
-		Resident int64     `json:"residentAnonBytes"`
-		Limit    int64     `json:"limitBytes"`
-		Level    string    `json:"level"`
-	}
-)
-
-func (p *memoryPage) json() memoryJSON {
-	r := &p.Report
-	j := memoryJSON{
-		ResidentAnon: p.Breakdown.ResidentAnon, ResidentFile: r.ResidentFile, Parts: p.Parts, Sum: p.Breakdown.Sum,
-		NotAttributed: p.Breakdown.NotAttributed, Error: p.Unknown,
-		Budget: budgetJSON{r.Budget, p.Source, r.Limit, r.SoftLimit, r.Used, r.MostUsed, r.Recommended, p.Why()}, Level: r.Level.String(),
-		LevelChanges: make(map[string]uint64), GCShare: r.CollectorShare, Beside: p.Beside, Container: (*containerJSON)(nil),
-		Targets: p.Targets, Buffers: p.Buffers, Labels: p.Labels, Returns: r.Returns,
-		Admission: admissionOf(p.Shortage.Admission), Shedding: p.shedding(), Replaced: p.Replaced,
-	}
-	for level, n := range r.Changes {
-		j.LevelChanges[memlimit.Level(level).String()] = n
-	}
-	if g := p.Group; g != nil {
-		j.Container = &containerJSON{g.Total, g.Anon, g.File, g.Dirty, g.Shmem, g.Kernel, g.Sockets, g.Kills}
-	}
-	for _, h := range p.History {
-		j.History = append(j.History, historyJSON{h.At, h.Used, h.Resident, h.Limit, h.Level.String()})
-	}
-	return j
 }

@@ -8,9 +8,6 @@ import (
 	"scraper/snapshots"
 )
 
-// maxHeld is how many of the targets which are held back are listed; all are counted.
-const maxHeld = 100
-
 // heldTarget is a target which is not scraped because memory is short, or one which would be the next.
 type heldTarget struct {
 	ID     uint64            `json:"id"`
@@ -24,10 +21,9 @@ type heldTarget struct {
 	Skipped uint64 `json:"skipped,omitempty"`
 }
 
-// heldTargets are the first of many.
 func heldTargets(all []scrape.HeldTarget) []heldTarget {
 	held := []heldTarget{}
-	for _, t := range all[:min(maxHeld, len(all))] {
+	for _, t := range all {
 		h := heldTarget{ID: t.ID, Job: t.Job, URL: t.URL, Bytes: t.Bytes, Reason: t.Held.Reason, Text: t.Held.Reason.String(), Skipped: t.Held.Skipped}
 		if !t.Held.Since.IsZero() {
 			h.Since = &t.Held.Since
@@ -67,11 +63,15 @@ type sheddingJSON struct {
 
 func (p *memoryPage) shedding() sheddingJSON {
 	s := &p.Shortage
-	return sheddingJSON{len(s.Held), p.Held, p.Next, s.OwedMarkers, s.Skipped, s.Shed, s.Readmitted}
+	skipped := s.Skipped
+	if skipped == nil {
+		skipped = map[scrape.SkipReason]uint64{}
+	}
+	return sheddingJSON{s.HeldTargets, p.Held, p.Next, s.OwedMarkers, skipped, s.Shed, s.Readmitted}
 }
 
 // More is how many targets are held back beside those which are listed.
-func (p memoryPage) More() int { return len(p.Shortage.Held) - len(p.Held) }
+func (p memoryPage) More() int { return p.Shortage.HeldTargets - len(p.Held) }
 
 // SkippedScrapes is how many scrapes were skipped, for any reason.
 func (p memoryPage) SkippedScrapes() (n uint64) {

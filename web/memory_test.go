@@ -2,6 +2,7 @@ package web
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -76,7 +77,8 @@ func TestMemoryAddsUp(t *testing.T) {
 	}
 	page := text(t, ask(t, s, local, http.MethodGet, "/debug/memory", ""))
 	for _, want := range []string{"labels", "12 MiB", "1 MiB of 12 MiB are not attributed", ">high<", "75 %", "the container&#39;s limit; 8 MiB of it in reserve",
-		`class="elevated" x="290"`, `class="high" x="581" y="0" width="139"`, "<polyline", "2 processes were killed", "a limit of <b>88 MiB</b> at least", "At most 43 MiB were used"} {
+		`class="elevated" x="290"`, `class="high" x="581" y="0" width="139"`, "<polyline", "2 processes were killed", "reached since the start: elevated 1×, high 1×",
+		">22:13:20</time>", "high at <time datetime=\"2023-11-14T22:26:40.000Z\">22:26:40</time> <span class=\"muted\">for 3m10s</span>", "a limit of <b>88 MiB</b> at least", "At most 43 MiB were used"} {
 		if !strings.Contains(page, want) {
 			t.Errorf("/debug/memory lacks %q: %s", want, page)
 		}
@@ -92,6 +94,38 @@ func TestMemoryWithoutBudget(t *testing.T) {
 	page := text(t, ask(t, s, "127.0.0.1:1", http.MethodGet, "/debug/memory", ""))
 	if !strings.Contains(page, "no such file") || !strings.Contains(page, "set -memory.limit") || strings.Contains(page, "<polyline") || strings.Contains(page, "Beside") {
 		t.Errorf("/debug/memory: %s", page)
+	}
+}
+
+// TestMemoryChart: the chart stays within its frame, whatever was done to the clock, and tells each time of shortage once.
+func TestMemoryChart(t *testing.T) {
+	at := time.Unix(1700000000, 0)
+	var points []memlimit.Point
+	for i, step := range []time.Duration{0, 10, 20, -3600, -3590, 30, 40 * 365 * 24 * 3600, 50} {
+		points = append(points, memlimit.Point{At: at.Add(step * time.Second), Used: int64(i) << 20, Limit: 5 << 20, Level: memlimit.Level(i / 2 % 4)})
+	}
+	for n := range points {
+		c := chartOf(points[:n+1])
+		if n == 0 {
+			if c != nil {
+				t.Error("one point makes a chart")
+			}
+			continue
+		}
+		for xy := range strings.FieldsSeq(c.Used + " " + c.Resident) {
+			var x, y int
+			if _, err := fmt.Sscanf(xy, "%d,%d", &x, &y); err != nil || x < 0 || x > c.Width || y < 0 || y > c.Height {
+				t.Errorf("%d points: (%d, %d) is not within %d × %d (%v)", n+1, x, y, c.Width, c.Height, err)
+			}
+		}
+		for _, b := range c.Bands {
+			if b.X < 0 || b.Width <= 0 || b.X+b.Width > c.Width {
+				t.Errorf("%d points: the band %+v is not within the chart", n+1, b)
+			}
+		}
+	}
+	if c := chartOf(points); len(c.Bands) != 3 || c.Latest()[0].Level != "critical" {
+		t.Errorf("bands %+v, want one of each level, the latest first", c.Bands)
 	}
 }
 
@@ -117,7 +151,8 @@ func TestMemoryHeldBack(t *testing.T) {
 		{ID: 1, Job: "j", URL: "http://held/", Health: scrape.HealthDown, LastError: "other", Held: scrape.Held{Reason: scrape.SkipShed, Since: at, Skipped: 6}},
 		{ID: 2, Job: "j", URL: "http://free/", Health: scrape.HealthUp},
 	}}
-	for i := range 3 * maxHeld {
+	m.Shortage.HeldTargets = 300
+	for i := range scrape.MaxHeld {
 		m.Shortage.Held = append(m.Shortage.Held, scrape.HeldTarget{
 			ID: uint64(i), Job: "<b>", URL: "http://held/", Bytes: 1 << 20, Held: scrape.Held{Reason: scrape.SkipNew, Since: at, Skipped: 6},
 		})
@@ -158,7 +193,7 @@ func TestMemoryHeldBack(t *testing.T) {
 		t.Errorf("admission %+v, want %+v", a, m.Shortage.Admission)
 	}
 	x := got.Shedding
-	if x.HeldTargets != 3*maxHeld || len(x.Held) != maxHeld || x.OwedMarkers != 12345 || x.Shed != 8 || x.Readmitted != 5 || x.SkippedScrapes["shed"] != 30 {
+	if x.HeldTargets != 300 || len(x.Held) != scrape.MaxHeld || x.OwedMarkers != 12345 || x.Shed != 8 || x.Readmitted != 5 || x.SkippedScrapes["shed"] != 30 {
 		t.Errorf("shedding %+v, want the first of those held back, and all counts", x)
 	}
 	if h := x.Held[2]; h.ID != 2 || h.Reason != "new" || h.Text != scrape.SkipNew.String() || !h.Since.Equal(at) || h.Skipped != 6 || h.Bytes != 1<<20 {
@@ -172,7 +207,7 @@ func TestMemoryHeldBack(t *testing.T) {
 	}
 	page := text(t, ask(t, s, local, http.MethodGet, "/debug/memory", ""))
 	for _, want := range []string{scrape.SkipNew.String(), "3m ago", "And 200 more", "&lt;b&gt;", "34 scrapes were skipped because memory was short", "shed 8 times and let in again 5 times",
-		"12\u202f345 staleness markers are owed", "5 MiB to themselves, 3 wait", "http://next/", "scrape of http://x/&lt;script&gt;", "1m30s ago", "2 others by nobody"} {
+		"12\u202f345 staleness markers are owed", "5 MiB to themselves, 3 wait", ">http://next/</a>", `href="../targets?id=7"`, "scrape of http://x/&lt;script&gt;", "1m30s ago", "2 others by nobody"} {
 		if !strings.Contains(page, want) {
 			t.Errorf("/debug/memory lacks %q: %s", want, page)
 		}
