@@ -9,6 +9,11 @@ const (
 	// compactShare: compaction is worth its work when more than one in compactShare bytes of the slabs is dead. Less
 	// (10) copies up to nine bytes for a byte won; more (2) leaves slabs twice as large as the labels after a burst.
 	compactShare = 5
+	// quietShare is for a dictionary to which hardly anything is added: a burst is over, and what it left is gone for the
+	// price of one more pass. More than quietPart of the labels being new since the last step is not quiet: then slabs would
+	// be copied again and again for the little that is dead in each.
+	quietShare = 20
+	quietPart  = 256
 	// pressureShare is for a dictionary at its limit, where the alternative is to refuse a label.
 	pressureShare = 10
 
@@ -28,18 +33,56 @@ func (d *Dict) Compact() int64 {
 }
 
 // CompactStep is Compact bounded to about maxBytes of moved labels, but at least one slab (256 KiB) when there is one.
-// It reports whether there is more to do.
+// Where hardly anything was added since the last step, it goes further: to a twentieth of dead bytes, and to an index
+// without much room. It reports whether there is more to do.
 func (d *Dict) CompactStep(maxBytes int64) (released int64, more bool) {
 	c := compaction{share: compactShare, moveBytes: maxBytes}
-	released, _ = d.compact(c)
+	before := d.bytes.Load()
+	if d.isQuiet() {
+		c.share = quietShare
+		d.tightenIndex()
+	}
+	d.mu.Lock()
+	dead := d.deadLocked()
+	if c.share == quietShare && dead < d.data.settled+d.data.slabBytes/quietShare {
+		c.share = compactShare
+	}
+	d.mu.Unlock()
+	_, moved := d.compact(c)
+	released = max(0, before-d.bytes.Load())
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if c.share == quietShare {
+		d.data.settled = 0
+		if left := d.deadLocked(); (dead-left)*2*quietShare < moved { // the ends of slabs, into which no label fits
+			d.data.settled = left
+			return released, false
+		}
+	}
 	return released, d.worthLocked(c.share) && len(d.victimsLocked(make([]*slab, 0, 1), c.share)) > 0
+}
+
+// isQuiet reports whether hardly anything was added since it was asked last.
+func (d *Dict) isQuiet() bool {
+	d.compactMu.Lock()
+	defer d.compactMu.Unlock()
+	added := uint64(0)
+	for i := range d.shards {
+		sh := &d.shards[i]
+		sh.mu.Lock()
+		added += sh.added
+		sh.mu.Unlock()
+	}
+	since := added - d.addedBefore
+	d.addedBefore = added
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return since <= uint64(d.ids.items/quietPart)
 }
 
 // compaction says how far one goes.
 type compaction struct {
-	share     int64 // compactShare or pressureShare
+	share     int64 // one of those above
 	moveBytes int64 // stop after so many, unless whole
 	whole     bool
 	limit     int64 // see fitsLocked

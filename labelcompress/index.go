@@ -144,6 +144,22 @@ func (d *Dict) shrinkIndex(sh *shard) {
 	d.replaceIndexLocked(sh, max(firstHomes, t.items*10/7))
 }
 
+// tightenIndex gives back what tables which grew or shrank by steps have more than they need. It leaves a load of 8/10, so
+// that the next labels do not make them grow again at once.
+func (d *Dict) tightenIndex() {
+	for i := range d.shards {
+		sh := &d.shards[i]
+		sh.mu.Lock()
+		t := &sh.table
+		if len(t.slots) > 2*firstHomes && uint64(t.items)*10 < t.homes*6 {
+			d.mu.Lock()
+			d.replaceIndexLocked(sh, max(firstHomes, t.items*10/8))
+			d.mu.Unlock()
+		}
+		sh.mu.Unlock()
+	}
+}
+
 func (d *Dict) replaceIndexLocked(sh *shard, homes int) {
 	old := sh.table.bytes()
 	sh.table = sh.table.resized(homes)

@@ -65,7 +65,8 @@ type Dict struct {
 
 	shards [shardCount]shard
 
-	compactMu sync.Mutex // held by the one compaction that runs
+	compactMu   sync.Mutex // held by the one compaction that runs
+	addedBefore uint64     // labels, up to the last CompactStep
 
 	mu   sync.Mutex
 	ids  idState

@@ -159,6 +159,62 @@ func TestMemoryComesBack(t *testing.T) {
 	}
 }
 
+// TestQuietDictionaryIsTight: what a burst left goes once it is over, though it is too little to be worth copying while
+// labels come and go.
+func TestQuietDictionaryIsTight(t *testing.T) {
+	n := scaled(200_000)
+	d := New(Options{})
+	var refs []Ref
+	for i := range n {
+		refs = append(refs, mustIntern(t, d, "pod", fmt.Sprintf("payments-%08x-%d", uint32(i)*2654435761, i)))
+	}
+	for i, r := range refs {
+		if i%7 == 0 || i%2 == 0 && i > n/2 {
+			d.Release(r)
+		}
+	}
+	steps := func() (moved uint64) {
+		before := d.Stats().Moved
+		for range 100 {
+			d.CompactStep(256 << 10)
+		}
+		return d.Stats().Moved - before
+	}
+	d.CompactStep(64 << 10)
+	steps()
+	s := d.Stats()
+	if limit := s.LiveBytes*20/19 + maxSlabBytes; s.SlabBytes > limit {
+		t.Errorf("SlabBytes = %d for %d bytes of labels, want at most %d (%+v)", s.SlabBytes, s.LiveBytes, limit, s)
+	}
+	if limit := int64(s.Items)*8*10/6 + shardCount*8*(maxTail+64); s.IndexBytes > limit {
+		t.Errorf("IndexBytes = %d for %d labels, want at most %d", s.IndexBytes, s.Items, limit)
+	}
+	if moved := steps(); moved > 0 {
+		t.Errorf("%d bytes are moved of a dictionary which does not change", moved)
+	}
+	checkInvariants(t, d)
+}
+
+// TestLongLabelsAreNotMovedForEver: the ends of slabs into which no label fits are dead, and stay so.
+func TestLongLabelsAreNotMovedForEver(t *testing.T) {
+	for _, length := range []int{100, 700, 1000, 5000} {
+		d := New(Options{})
+		for i := range 300 {
+			mustIntern(t, d, "help", fmt.Sprint(i, strings.Repeat("x", length)))
+		}
+		for range 10 {
+			d.CompactStep(1 << 20)
+		}
+		before := d.Stats().Moved
+		for range 10 {
+			d.CompactStep(1 << 20)
+		}
+		if moved := d.Stats().Moved - before; moved > 0 {
+			t.Errorf("labels of %d bytes: %d bytes are moved of a dictionary which does not change", length, moved)
+		}
+	}
+}
+
 // Churn at a steady size must not make anything grow.
 func TestChurnIsFlat(t *testing.T) {
 	d := New(Options{})

@@ -50,6 +50,7 @@ type slabState struct {
 	liveBytes  int64
 	indexBytes int64 // of all shards' tables
 
+	settled     int64  // dead bytes when a quiet dictionary could not be compacted further
 	hopeless    int64  // dead bytes when compaction under pressure last found that it cannot help
 	compactions uint64 // slabs which were emptied by moving what was left
 	moved       uint64 // bytes of labels moved by that
