@@ -31,6 +31,14 @@ const (
 	// The larger of the two would keep what a burst left as long as it is small beside a large budget. Memory is to go
 	// back because it is not used, not because it is short; and to fault 4 MiB in again takes about a millisecond.
 	freeAtLeast = 4 << 20
+
+	// A fall by more than a fallShare of what is left is the end of a burst. What else it took goes bit by bit: idle buffers,
+	// slabs which are compacted, garbage of the last scrapes. So for fallTail memory is returned for less, a tailShare, or
+	// tailAtLeast: the few collections which that takes are paid for by as many large falls only.
+	fallShare   = 4
+	fallTail    = time.Minute
+	tailShare   = 64
+	tailAtLeast = 256 << 10
 )
 
 // Account is one owner of memory.
@@ -82,6 +90,7 @@ type Keeper struct {
 	pressure pressure
 	freed    time.Time
 	frees    uint64
+	tailEnds time.Time // see fallTail
 }
 
 // entry is an account in the books.

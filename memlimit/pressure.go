@@ -309,14 +309,21 @@ func (k *Keeper) giveBack(now time.Time) {
 		least = min(least, b/8)
 	}
 	k.mu.Lock()
-	fallen := k.released.Load()
+	fallen, left := k.released.Load(), int64(0)
 	for _, a := range k.accounts {
 		if !a.OffHeap {
 			fallen += a.peak - a.last
+			left += a.last
 		}
+	}
+	if now.Before(k.tailEnds) {
+		least = min(least, max(left/tailShare, tailAtLeast))
 	}
 	due := fallen >= least && now.Sub(k.freed) >= freeEvery
 	if due {
+		if fallen > left/fallShare {
+			k.tailEnds = now.Add(fallTail)
+		}
 		for _, a := range k.accounts {
 			a.peak = a.last
 		}

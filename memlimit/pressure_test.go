@@ -84,6 +84,29 @@ func TestReturnsMemoryOnceAccountsFall(t *testing.T) {
 	step(2*mib, time.Hour, 1)
 }
 
+// TestReturnsWhatFollowsABurst: after a large fall little is enough for a minute, and not for longer.
+func TestReturnsWhatFollowsABurst(t *testing.T) {
+	w := newWorld(0)
+	step := func(bytes int64, after time.Duration, want int) {
+		t.Helper()
+		w.held = bytes
+		w.step(after)
+		if w.returns != want {
+			t.Errorf("after %d KiB were left, memory was returned %d times, want %d", bytes>>10, w.returns, want)
+		}
+	}
+	step(128*mib, 0, 0)
+	step(127*mib, 20*time.Second, 0) // no burst
+	step(40*mib, time.Second, 1)
+	step(39*mib, time.Second, 1) // too soon
+	step(39*mib, 10*time.Second, 2)
+	step(39*mib-300<<10, 20*time.Second, 2) // less than a 64th
+	step(38*mib, time.Second, 3)
+	step(37*mib, 40*time.Second, 3) // long after
+	step(33*mib, 20*time.Second, 4)
+	step(32*mib, 20*time.Second, 4) // that was no burst
+}
+
 // TestLevelFollowsMemory pins what counts for the level, what it causes, and that it causes it once.
 func TestLevelFollowsMemory(t *testing.T) {
 	w := newWorld(64 * mib) // of which 56 MiB are the limit
