@@ -1,6 +1,8 @@
 package scrape
 
 import (
+	"math/bits"
+
 	"scraper/batch"
 	"scraper/internal/slab"
 	"scraper/labelset"
@@ -75,6 +77,7 @@ func (t *table) reorder() {
 // settleGone releases the label sets of series that were not met, and makes the entry that a series was met by its
 // primary one where the former's text is gone. It returns how many entries go.
 func (t *table) settleGone() (gone int) {
+	forget := len(t.exemplars.of) > 0 && t.unseen() > max(leastDeparted, int(t.base)/departedShare)
 	for i := range t.base {
 		if t.isSeen(i) && !t.relearn {
 			continue
@@ -88,6 +91,9 @@ func (t *table) settleGone() (gone int) {
 		default:
 			by, ok := t.via[i]
 			if !ok {
+				if forget {
+					t.exemplars.forget(t.sets.Hash(labelset.ID(e.set)))
+				}
 				t.leave(e)
 				break
 			}
@@ -97,7 +103,22 @@ func (t *table) settleGone() (gone int) {
 			t.aliases--
 		}
 	}
+	if forget {
+		t.exemplars.settle()
+	}
 	return gone
+}
+
+// unseen is how many of the committed entries were not met in this body by their own text.
+func (t *table) unseen() int {
+	if t.seen == nil {
+		return int(t.base - t.next)
+	}
+	n := int(t.base)
+	for _, word := range t.seen {
+		n -= bits.OnesCount64(word)
+	}
+	return n
 }
 
 // rewrite copies the entries which stay, in order, and corrects what aliases refer to.

@@ -3,6 +3,7 @@ package scrape
 import (
 	"cmp"
 	"hash/maphash"
+	"maps"
 	"math"
 	"slices"
 	"unicode/utf8"
@@ -30,6 +31,8 @@ type lastExemplars struct {
 	pending []pendingExemplar
 	// scrapes counts good scrapes, so that what is gone can be forgotten.
 	scrapes uint32
+	// forgotten is how many series were forgotten since of was made, which keeps their room.
+	forgotten int
 }
 
 // lastExemplar is the newest exemplar of a series.
@@ -68,6 +71,23 @@ func (x *lastExemplar) isNew(e streamparse.Exemplar, at int64, hash uint64) bool
 	return at > x.millis || at == x.millis && e.Value > x.value
 }
 
+// forget forgets a series which left the body with many others. One which is missing alone, for a scrape or two, comes back
+// with the exemplar that was sent; what leaves with many is gone.
+func (l *lastExemplars) forget(series uint64) {
+	n := len(l.of)
+	delete(l.of, series)
+	l.forgotten += n - len(l.of)
+}
+
+// settle gives the memory of what was forgotten back: a map never shrinks.
+func (l *lastExemplars) settle() {
+	if l.forgotten > max(leastDeparted, len(l.of)) {
+		of := make(map[uint64]lastExemplar, len(l.of))
+		maps.Copy(of, l.of)
+		l.of, l.forgotten = of, 0
+	}
+}
+
 // commit ends a good scrape.
 func (l *lastExemplars) commit() {
 	if len(l.of) == 0 && len(l.pending) == 0 {
@@ -87,9 +107,10 @@ func (l *lastExemplars) commit() {
 	}
 	for series, x := range l.of {
 		if l.scrapes-x.scrape > exemplarSweep {
-			delete(l.of, series)
+			l.forget(series)
 		}
 	}
+	l.settle()
 	if len(l.of) == 0 {
 		*l = lastExemplars{}
 	}

@@ -246,6 +246,36 @@ func shape(wire []byte) (schema int64, buckets int) {
 	return schema, buckets
 }
 
+// TestExemplarsOfABurstAreForgotten: what is known of exemplars goes with their series where many leave at once.
+func TestExemplarsOfABurstAreForgotten(t *testing.T) {
+	bubble(t, Options{Dialect: config.Prometheus}, func(w *world) {
+		series := 500
+		w.serve("a:80", http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
+			rw.Header().Set("Content-Type", "application/openmetrics-text; version=1.0.0")
+			_, _ = fmt.Fprintln(rw, "# TYPE a counter")
+			for i := range series {
+				_, _ = fmt.Fprintf(rw, "a_total{n=\"%d\"} 1 # {id=\"x\"} 1\n", i)
+			}
+			_, _ = fmt.Fprintln(rw, "# EOF")
+		}))
+		w.apply(oneJob())
+		bytes := func() int64 {
+			w.scrapeNow()
+			w.sink.takeSpecial()
+			return w.m.Bytes()
+		}
+		bytes()
+		usual := bytes()
+		series = 20_000
+		most := bytes()
+		series = 500
+		bytes()
+		if got := bytes(); got > usual+usual/10 || most < 20*usual {
+			t.Errorf("%d bytes are taken after a burst which took %d, and %d before it", got, most, usual)
+		}
+	})
+}
+
 // TestExemplarsAreSentOnce: a target shows exemplars until there are others, and receivers answer old ones by 400.
 func TestExemplarsAreSentOnce(t *testing.T) {
 	bubble(t, Options{Dialect: config.Prometheus}, func(w *world) {
