@@ -3,6 +3,8 @@ package transport
 import (
 	"crypto/tls"
 	"time"
+
+	"scraper/internal/slack"
 )
 
 // idleCounts is what the idle set holds.
@@ -67,7 +69,8 @@ func (t *Transport) CloseIdleTLS() Freed {
 	return t.closeIdle(func(c *conn) bool { return c.secure() })
 }
 
-// CloseHost closes the idle connections to a URL's host and port, "host:port": for a target which is gone.
+// CloseHost closes the idle connections to a URL's host and port, "host:port", and forgets its TLS session: for a target which
+// is gone.
 func (t *Transport) CloseHost(hostPort string) Freed {
 	t.mu.Lock()
 	var conns []*conn
@@ -81,10 +84,14 @@ func (t *Transport) CloseHost(hostPort string) Freed {
 		}
 		delete(t.idle, key)
 	}
-	if len(t.idle) == 0 && len(conns) > 0 {
-		t.idle = make(map[hostKey]*conn) // a map never shrinks
-	}
+	t.idle = slack.Map(t.idle, &t.mostIdle)
+	sessions := t.sessions
 	t.mu.Unlock()
+	if sessions != nil {
+		if _, ok := sessions.Get(hostPort); ok {
+			sessions.Put(hostPort, nil) // with the certificates that it was made with
+		}
+	}
 	return closed(conns)
 }
 
@@ -97,7 +104,8 @@ func (t *Transport) Sweep() Freed {
 	return t.closeIdle(func(c *conn) bool { return t.expired(c, now) })
 }
 
-// Close closes the idle connections and refuses further requests. Answers which are being read can be read on; their
+// Close closes the idle connections, and keeps none from then on. Requests still work: who began with a Transport which another
+// has replaced need not fail for it. Answers which are being read can be read on; their
 // connections are closed afterwards. Closing again does nothing.
 func (t *Transport) Close() error {
 	t.mu.Lock()
@@ -149,9 +157,7 @@ func (t *Transport) collectLocked(which func(*conn) bool) (taken []*conn) {
 			t.idle[kept.key] = kept
 		}
 	}
-	if len(t.idle) == 0 && len(taken) > 0 {
-		t.idle = make(map[hostKey]*conn) // a map never shrinks
-	}
+	t.idle = slack.Map(t.idle, &t.mostIdle)
 	return taken
 }
 
@@ -167,13 +173,9 @@ func (t *Transport) now() int64 { return int64(time.Since(t.started)) }
 func (t *Transport) expired(c *conn, now int64) bool { return now-c.since > int64(t.opts.IdleTimeout) }
 
 // take returns ownership of an idle connection which looks alive, or nil if there is none.
-func (t *Transport) take(key hostKey, base *tls.Config) (*conn, error) {
+func (t *Transport) take(key hostKey, base *tls.Config) *conn {
 	for {
 		t.mu.Lock()
-		if t.closed {
-			t.mu.Unlock()
-			return nil, ErrClosed
-		}
 		c := t.idle[key]
 		if c != nil {
 			if c.next != nil {
@@ -187,9 +189,9 @@ func (t *Transport) take(key hostKey, base *tls.Config) (*conn, error) {
 		t.mu.Unlock()
 		switch {
 		case c == nil:
-			return nil, nil
+			return nil
 		case c.base == base && !t.expired(c, t.now()) && c.alive():
-			return c, nil
+			return c
 		}
 		c.close()
 	}
@@ -209,6 +211,7 @@ func (t *Transport) put(c *conn) {
 		if keep = n < t.opts.MaxIdlePerHost; keep {
 			c.next = top
 			t.idle[c.key] = c
+			t.mostIdle = max(t.mostIdle, len(t.idle))
 			t.counts.add(c, 1)
 		}
 	}

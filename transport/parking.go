@@ -4,6 +4,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"scraper/internal/slack"
 )
 
 // Parking is where requests wait which have no goroutine: see Pending. Transports may share it. It has a goroutine while
@@ -15,6 +17,7 @@ type Parking struct {
 	mu      sync.Mutex
 	last    ticket
 	parked  map[ticket]parkedConn
+	most    int   // of them that there once were
 	poll    *poll // nil while nothing is parked
 	running sync.WaitGroup
 }
@@ -68,6 +71,7 @@ func (p *Parking) add(raw syscall.RawConn, ready func()) ticket {
 		return id
 	}
 	p.parked[id] = parkedConn{raw, ready}
+	p.most = max(p.most, len(p.parked))
 	return id
 }
 
@@ -80,6 +84,7 @@ func (p *Parking) remove(id ticket) {
 		return
 	}
 	delete(p.parked, id)
+	p.parked = slack.Map(p.parked, &p.most)
 	p.poll.remove(c.raw)
 	if len(p.parked) == 0 {
 		p.poll.wake()
@@ -99,9 +104,10 @@ func (p *Parking) run(poll *poll) {
 				ready = append(ready, c.ready)
 			}
 		}
+		p.parked = slack.Map(p.parked, &p.most)
 		done := len(p.parked) == 0
 		if done {
-			p.poll, p.parked = nil, nil
+			p.poll, p.parked, p.most = nil, nil, 0
 		}
 		p.mu.Unlock()
 		for _, f := range ready {

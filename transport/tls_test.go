@@ -16,6 +16,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os/exec"
 	"strings"
 	"sync/atomic"
@@ -178,6 +179,33 @@ func TestResumption(t *testing.T) {
 		}
 		if s := tr.Stats(); s.Handshakes != 6 || s.Resumed != 4 || s.Open != 0 {
 			t.Errorf("Stats() = %+v, want 6 handshakes, 4 of them resumed", s)
+		}
+	}
+}
+
+// TestSessionGoesWithItsHost: of a target which is gone no session is kept, and those of others are.
+func TestSessionGoesWithItsHost(t *testing.T) {
+	a := newAuthority(t)
+	urls := []string{a.serveTLS(t, "target", nil), a.serveTLS(t, "target", nil)}
+	cfg := a.trust()
+	cfg.ServerName = "target"
+	tr := newTransport(t, transport.Options{TLS: cfg})
+	for _, u := range urls {
+		wantBody(t, get(t, tr, u), http11)
+	}
+	tr.CloseIdleTLS()
+	gone, err := url.Parse(urls[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // there is nothing the second time
+		tr.CloseHost(gone.Host)
+	}
+	for i, u := range urls {
+		got := get(t, tr, u)
+		wantBody(t, got, http11)
+		if got.resumed != (i == 1) {
+			t.Errorf("DidResume with server %d, of which the first was gone, = %t", i, got.resumed)
 		}
 	}
 }

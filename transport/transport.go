@@ -58,12 +58,8 @@ const (
 	defaultMaxFatTLSBytes = 1 << 20
 )
 
-var (
-	// ErrHeaderTooLarge is wrapped by the error for an answer whose header does not fit in Options.MaxHeaderBytes.
-	ErrHeaderTooLarge = errors.New("the answer's header is too large")
-	// ErrClosed is returned for requests after Close.
-	ErrClosed = errors.New("transport: closed")
-)
+// ErrHeaderTooLarge is wrapped by the error for an answer whose header does not fit in Options.MaxHeaderBytes.
+var ErrHeaderTooLarge = errors.New("the answer's header is too large")
 
 // Options are the settings of a Transport. The zero value means the defaults.
 type Options struct {
@@ -202,6 +198,8 @@ type Transport struct {
 	closed bool
 	idle   map[hostKey]*conn // the newest idle connection of each host, which links to the next older one
 	counts idleCounts
+	// mostIdle is how many hosts idle once had.
+	mostIdle int
 	// tlsConfig is what CurrentTLS returned last, and sessions has what was negotiated with it.
 	tlsConfig *tls.Config
 	sessions  tls.ClientSessionCache
@@ -250,11 +248,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := t.take(key, base)
-	if err != nil {
-		return nil, err
-	}
-	if c != nil {
+	if c := t.take(key, base); c != nil {
 		t.reuses.Add(1)
 		resp, dead, err := t.exchange(ctx, c, req)
 		if !dead {

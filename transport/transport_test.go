@@ -514,7 +514,10 @@ func TestClose(t *testing.T) {
 	if got := tr.Stats(); got.Open != 0 {
 		t.Errorf("Stats() = %+v, want nothing open", got)
 	}
-	if a := get(t, tr, url); !errors.Is(a.err, transport.ErrClosed) {
-		t.Errorf("RoundTrip after Close = %v, want ErrClosed", a.err)
+	if a := get(t, tr, url); a.err != nil || a.body != "ok" {
+		t.Errorf("RoundTrip after Close = %q, %v, want ok", a.body, a.err)
+	}
+	if got := tr.Stats(); got.Open != 0 || got.Dials != 2 {
+		t.Errorf("Stats() = %+v, want that the connection was not kept", got)
 	}
 }
