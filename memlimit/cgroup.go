@@ -18,14 +18,23 @@ import (
 // cgroupEvery is how often the kernel is asked what the group uses: it has to add it up over all processors.
 const cgroupEvery = 5 * time.Second
 
-// Cgroup is the control group whose memory the process' is counted to, and by whose count the kernel kills.
+// Cgroup is the control group whose memory the process' is counted to, and by whose count the kernel kills; with those which
+// it is in, as far as they can be seen.
 type Cgroup struct {
+	levels []level // the group itself first
+	// rss is about the process' own part of CgroupUsage.Anon, in bytes; resident is exactly that, and takes longer.
+	rss      func() int64
+	resident func() (int64, error)
+
+	mu    sync.Mutex
+	looks []look // at each level; none before the first
+	at    time.Time
+}
+
+// level is one control group.
+type level struct {
 	dir string
 	v2  bool
-
-	mu   sync.Mutex
-	last CgroupUsage
-	at   time.Time
 }
 
 // CgroupUsage is what a control group uses, in bytes, and all that it counts: the other processes in the group as well, and
@@ -71,12 +80,12 @@ func findCgroup(groups []procfs.Cgroup, mounts []*procfs.MountInfo) (*Cgroup, er
 					continue
 				}
 				rel, err := filepath.Rel(m.Root, g.Path)
-				if err != nil || !filepath.IsLocal(rel) {
+				if err != nil || !filepath.IsLocal(rel) || strings.HasPrefix(m.Root, "/..") { // the last is above what is ours to see
 					continue
 				}
-				c := &Cgroup{dir: filepath.Join(m.MountPoint, rel), v2: v2}
-				if _, err := c.read(); err == nil {
-					return c, nil
+				levels := levelsOf(m.MountPoint, rel, v2)
+				if _, err := levels[0].usage(); err == nil {
+					return &Cgroup{levels: levels, rss: residentAnon, resident: mappedAnon}, nil
 				}
 			}
 		}
@@ -84,44 +93,44 @@ func findCgroup(groups []procfs.Cgroup, mounts []*procfs.MountInfo) (*Cgroup, er
 	return nil, errors.New("memlimit: find the control group: there is none with a count of memory")
 }
 
+// levelsOf returns the control group at rel below a mount, and those which it is in.
+func levelsOf(mount, rel string, v2 bool) []level {
+	levels := []level{{filepath.Join(mount, rel), v2}}
+	for rel != "." {
+		rel = filepath.Dir(rel)
+		up := level{filepath.Join(mount, rel), v2}
+		if !v2 {
+			if deep, err := up.number("memory.use_hierarchy"); err != nil || deep != 1 {
+				break // its limit is not about those below it
+			}
+		}
+		levels = append(levels, up)
+	}
+	return levels
+}
+
 // Usage returns what the group uses, as of some seconds ago at most.
 func (c *Cgroup) Usage() (CgroupUsage, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if now := time.Now(); c.at.IsZero() || now.Sub(c.at) >= cgroupEvery {
-		u, err := c.read()
-		if err != nil {
-			return u, err
-		}
-		c.last, c.at = u, now
+	if err := c.lookLocked(); err != nil {
+		return CgroupUsage{}, err
 	}
-	return c.last, nil
+	return c.looks[0].CgroupUsage, nil
 }
 
-// OffHeap is what of the group's use is the kernel's, in bytes, and 0 where it cannot be told.
-func (c *Cgroup) OffHeap() int64 {
-	u, err := c.Usage()
-	switch {
-	case err != nil:
-		return 0
-	case c.v2:
-		return u.Kernel + u.Sockets
+func (l level) usage() (CgroupUsage, error) {
+	if l.v2 {
+		return l.usageV2()
 	}
-	return u.Kernel
+	return l.usageV1()
 }
 
-func (c *Cgroup) read() (CgroupUsage, error) {
-	if c.v2 {
-		return c.readV2()
-	}
-	return c.readV1()
-}
-
-func (c *Cgroup) readV2() (u CgroupUsage, err error) {
-	if u.Total, err = c.number("memory.current"); err != nil {
+func (l level) usageV2() (u CgroupUsage, err error) {
+	if u.Total, err = l.number("memory.current"); err != nil {
 		return u, err
 	}
-	s, err := c.table("memory.stat")
+	s, err := l.table("memory.stat")
 	if err != nil {
 		return u, err
 	}
@@ -129,35 +138,35 @@ func (c *Cgroup) readV2() (u CgroupUsage, err error) {
 	u.Dirty = s["file_dirty"] + s["file_writeback"]
 	kernel, ok := s["kernel"]
 	if !ok { // older than 5.18
-		kernel = s["slab"] + s["kernel_stack"] + s["pagetables"] + s["percpu"]
+		kernel = s["slab"] + s["kernel_stack"] + s["pagetables"] + s["percpu"] + s["vmalloc"]
 	}
 	u.Kernel = max(0, kernel-s["slab_reclaimable"])
-	if events, err := c.table("memory.events"); err == nil {
+	if events, err := l.table("memory.events"); err == nil {
 		u.Kills = uint64(events["oom_kill"])
 	}
 	return u, nil
 }
 
-func (c *Cgroup) readV1() (u CgroupUsage, err error) {
-	if u.Total, err = c.number("memory.usage_in_bytes"); err != nil {
+func (l level) usageV1() (u CgroupUsage, err error) {
+	if u.Total, err = l.number("memory.usage_in_bytes"); err != nil {
 		return u, err
 	}
-	s, err := c.table("memory.stat")
+	s, err := l.table("memory.stat")
 	if err != nil {
 		return u, err
 	}
 	u.Anon, u.File, u.Shmem = s["total_rss"], s["total_cache"], s["total_shmem"]
 	u.Dirty = s["total_dirty"] + s["total_writeback"]
-	u.Kernel, _ = c.number("memory.kmem.usage_in_bytes")      // not every kernel counts it
-	u.Sockets, _ = c.number("memory.kmem.tcp.usage_in_bytes") // nor this
-	if control, err := c.table("memory.oom_control"); err == nil {
+	u.Kernel, _ = l.number("memory.kmem.usage_in_bytes")      // not every kernel counts it, towards the limit neither
+	u.Sockets, _ = l.number("memory.kmem.tcp.usage_in_bytes") // nor this
+	if control, err := l.table("memory.oom_control"); err == nil {
 		u.Kills = uint64(control["oom_kill"])
 	}
 	return u, nil
 }
 
-func (c *Cgroup) number(file string) (int64, error) {
-	text, err := os.ReadFile(filepath.Join(c.dir, file))
+func (l level) number(file string) (int64, error) {
+	text, err := os.ReadFile(filepath.Join(l.dir, file))
 	if err != nil {
 		return 0, fmt.Errorf("memlimit: %w", err)
 	}
@@ -169,8 +178,8 @@ func (c *Cgroup) number(file string) (int64, error) {
 }
 
 // table reads a file of names and numbers.
-func (c *Cgroup) table(file string) (map[string]int64, error) {
-	f, err := os.Open(filepath.Join(c.dir, file))
+func (l level) table(file string) (map[string]int64, error) {
+	f, err := os.Open(filepath.Join(l.dir, file))
 	if err != nil {
 		return nil, fmt.Errorf("memlimit: %w", err)
 	}

@@ -53,27 +53,30 @@ func TestCgroup(t *testing.T) {
 		groups []procfs.Cgroup
 		mounts []*procfs.MountInfo
 		want   CgroupUsage
-		off    int64
 	}{
-		{"v1", []procfs.Cgroup{of(4, "/kubepods/pod1/c1", "memory")}, []*procfs.MountInfo{group(t, "cgroup", "/", "/kubepods/pod1/c1", v1files)}, v1, 700},
-		{"v1 as a container sees it", []procfs.Cgroup{of(4, "/kubepods/pod1/c1", "memory")}, []*procfs.MountInfo{group(t, "cgroup", "/kubepods/pod1/c1", "/kubepods/pod1/c1", v1files)}, v1, 700},
-		{"v2", []procfs.Cgroup{of(0, "/a/b")}, []*procfs.MountInfo{group(t, "cgroup2", "/", "/a/b", v2files)}, v2, 530},
-		{"v2 in a namespace", []procfs.Cgroup{of(0, "/")}, []*procfs.MountInfo{group(t, "cgroup2", "/", "/", v2files)}, v2, 530},
-		{"v2, old kernel", []procfs.Cgroup{of(0, "/")}, []*procfs.MountInfo{group(t, "cgroup2", "/", "/", old)}, CgroupUsage{Total: 9000, Kernel: 409}, 409},
+		{"v1", []procfs.Cgroup{of(4, "/kubepods/pod1/c1", "memory")}, []*procfs.MountInfo{group(t, "cgroup", "/", "/kubepods/pod1/c1", v1files)}, v1},
+		{"v1 as a container sees it", []procfs.Cgroup{of(4, "/kubepods/pod1/c1", "memory")}, []*procfs.MountInfo{group(t, "cgroup", "/kubepods/pod1/c1", "/kubepods/pod1/c1", v1files)}, v1},
+		{"v2", []procfs.Cgroup{of(0, "/a/b")}, []*procfs.MountInfo{group(t, "cgroup2", "/", "/a/b", v2files)}, v2},
+		{"v2 in a namespace", []procfs.Cgroup{of(0, "/")}, []*procfs.MountInfo{group(t, "cgroup2", "/", "/", v2files)}, v2},
+		{"v2, old kernel", []procfs.Cgroup{of(0, "/")}, []*procfs.MountInfo{group(t, "cgroup2", "/", "/", old)}, CgroupUsage{Total: 9000, Kernel: 409}},
 		{
 			"hybrid: v1 counts memory",
 			[]procfs.Cgroup{of(0, "/"), of(5, "/x", "cpu"), of(4, "/x", "memory")},
-			[]*procfs.MountInfo{group(t, "cgroup2", "/", "/", nil), group(t, "cgroup", "/", "/x", v1files)}, v1, 700,
+			[]*procfs.MountInfo{group(t, "cgroup2", "/", "/", nil), group(t, "cgroup", "/", "/x", v1files)}, v1,
 		},
-		{"a mount which shows another part", []procfs.Cgroup{of(0, "/a")}, []*procfs.MountInfo{group(t, "cgroup2", "/b", "/b", v2files), group(t, "cgroup2", "/", "/a", v2files)}, v2, 530},
+		{
+			"a mount of the whole tree in a namespace", []procfs.Cgroup{of(0, "/")},
+			[]*procfs.MountInfo{group(t, "cgroup2", "/../..", "/../..", old), group(t, "cgroup2", "/", "/", v2files)}, v2,
+		},
+		{"a mount which shows another part", []procfs.Cgroup{of(0, "/a")}, []*procfs.MountInfo{group(t, "cgroup2", "/b", "/b", v2files), group(t, "cgroup2", "/", "/a", v2files)}, v2},
 	} {
 		g, err := findCgroup(c.groups, c.mounts)
 		if err != nil {
 			t.Errorf("%s: %v", c.name, err)
 			continue
 		}
-		if got, err := g.Usage(); err != nil || got != c.want || g.OffHeap() != c.off {
-			t.Errorf("%s: Usage() = %+v, %v, OffHeap() = %d, want %+v and %d", c.name, got, err, g.OffHeap(), c.want, c.off)
+		if got, err := g.Usage(); err != nil || got != c.want {
+			t.Errorf("%s: Usage() = %+v, %v, want %+v", c.name, got, err, c.want)
 		}
 	}
 	if g, err := findCgroup([]procfs.Cgroup{of(0, "/a")}, nil); err == nil {

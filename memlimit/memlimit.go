@@ -61,8 +61,11 @@ type Options struct {
 	// Budget is the memory which may be used, in bytes; 0 if it is not limited. See Smallest.
 	Budget int64
 	// FindBudget, if not nil, returns the budget as it is now: that of a container may change while it runs. It is called
-	// by Run's goroutine, every ten seconds.
-	FindBudget func() int64
+	// by Run's goroutine, every two seconds.
+	FindBudget func() Limit
+	// OnBudget, if not nil, is told of a budget which has changed, in bytes, before anything is measured by it. It is called
+	// by Run's goroutine, and must not wait for anything.
+	OnBudget func(bytes int64)
 	// SetSoftLimit sets the soft limit of the Go runtime, in bytes, below the budget; math.MaxInt64 where there is no
 	// budget any longer. It is called by Run's goroutine, and never without a budget. Nil does nothing.
 	SetSoftLimit func(bytes int64)
@@ -71,7 +74,8 @@ type Options struct {
 // Keeper knows the accounts.
 type Keeper struct {
 	log       *slog.Logger
-	find      func() int64
+	find      func() Limit
+	onBudget  func(int64)
 	setSoft   func(int64)
 	runtime   func() runtimeState // what the runtime says
 	resident  func() int64        // what the kernel says
@@ -109,8 +113,11 @@ func New(o Options) *Keeper {
 	if o.SetSoftLimit == nil {
 		o.SetSoftLimit = func(int64) {}
 	}
+	if o.OnBudget == nil {
+		o.OnBudget = func(int64) {}
+	}
 	k := &Keeper{
-		log: o.Logger, find: o.FindBudget, setSoft: o.SetSoftLimit,
+		log: o.Logger, find: o.FindBudget, onBudget: o.OnBudget, setSoft: o.SetSoftLimit,
 		runtime: readRuntime, resident: residentAnon, returnAll: debug.FreeOSMemory,
 		pressure: newPressure(max(0, o.Budget)),
 	}

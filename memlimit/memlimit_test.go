@@ -10,7 +10,10 @@ import (
 	"scraper/internal/leaktest"
 )
 
-func TestMain(m *testing.M) { leaktest.Main(m) }
+func TestMain(m *testing.M) {
+	memberIfAsked()
+	leaktest.Main(m)
+}
 
 // TestReportAddsUp pins that the report names every account, the largest first, and their sum.
 func TestReportAddsUp(t *testing.T) {

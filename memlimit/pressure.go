@@ -17,8 +17,9 @@ const (
 	checkEvery = time.Second
 	checkOften = 250 * time.Millisecond
 	oftenFrom  = 0.5
-	// findEvery is how often the budget is asked for again.
-	findEvery = 10 * time.Second
+	// findEvery is how often the budget is asked for again, which takes reading a few small files. From when a limit falls
+	// until it is known, garbage may grow beyond it.
+	findEvery = 2 * time.Second
 	// releaseEvery is how often owners are asked to release while memory is short.
 	releaseEvery = 10 * time.Second
 
@@ -192,14 +193,18 @@ func (k *Keeper) interval() time.Duration {
 }
 
 // setBudget changes the budget, if it is another one.
-func (k *Keeper) setBudget(bytes int64) {
-	bytes = max(0, bytes)
+func (k *Keeper) setBudget(l Limit) {
+	bytes := max(0, l.Bytes)
 	was := k.Budget()
 	if bytes == was {
 		return
 	}
-	k.log.Warn("the memory budget changed", "budget_bytes", bytes, "was_bytes", was)
+	k.log.Warn("the memory budget changed", "budget_bytes", bytes, "was_bytes", was, "source", l.Source)
 	k.budget.Store(bytes)
+	k.onBudget(bytes)
+	if bytes > 0 && (was == 0 || bytes < was) {
+		k.Released(freeAtLeast) // the garbage, for which there was room so far
+	}
 	k.mu.Lock()
 	k.pressure.rebudget(bytes)
 	k.mu.Unlock()

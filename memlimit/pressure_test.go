@@ -322,9 +322,16 @@ func TestWatchEnds(t *testing.T) {
 func TestBudgetChanges(t *testing.T) {
 	w := newWorld(64 * mib)
 	w.held = 30 * mib
+	var told []int64
+	w.onBudget = func(bytes int64) {
+		told = append(told, bytes)
+		if w.Budget() != bytes {
+			t.Errorf("Budget() = %d for who is told of %d", w.Budget(), bytes)
+		}
+	}
 	check := func(when string, budget int64, level Level, softFrom, softTo int64) {
 		t.Helper()
-		w.setBudget(budget)
+		w.setBudget(Limit{"test", budget})
 		for range 40 {
 			w.step(time.Second)
 		}
@@ -334,7 +341,13 @@ func TestBudgetChanges(t *testing.T) {
 		}
 	}
 	check("at first", 64*mib, Normal, 50*mib, 60*mib)
+	if w.returns != 0 {
+		t.Errorf("memory was returned %d times while nothing changed", w.returns)
+	}
 	check("with less", 36*mib, Critical, 25*mib, 35*mib)
+	if w.returns != 1 {
+		t.Errorf("memory was returned %d times after the limit fell, want once: there is less room for garbage", w.returns)
+	}
 	if w.Room() > 0 {
 		t.Errorf("Room() = %d with less, want none", w.Room())
 	}
@@ -345,5 +358,11 @@ func TestBudgetChanges(t *testing.T) {
 	check("with more", 128*mib, Normal, 100*mib, 128*mib)
 	if n := strings.Count(w.log.String(), "the memory budget changed"); n != 3 {
 		t.Errorf("the change is logged %d times, want 3", n)
+	}
+	if !strings.Contains(w.log.String(), "budget_bytes=37748736 was_bytes=67108864 source=test") {
+		t.Errorf("log:\n%swant the source of each budget", w.log.String())
+	}
+	if !slices.Equal(told, []int64{36 * mib, 0, 128 * mib}) {
+		t.Errorf("owners were told of %v, want each budget once", told)
 	}
 }

@@ -163,6 +163,8 @@ func partMeaning(name string) string {
 		return "what encoding takes, and remembered results of destinations' rules"
 	case "kernel":
 		return "what the kernel holds for the container: tables, descriptors, sockets where they count"
+	case "others":
+		return "other processes of the container, files on tmpfs, and more pages than usual which wait to be written"
 	case "queue on tmpfs":
 		return "files of the queue, whose directory is in memory"
 	case "other objects":

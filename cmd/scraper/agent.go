@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	prom "github.com/prometheus/client_golang/prometheus"
@@ -43,7 +44,14 @@ type agent struct {
 	dict   *labelcompress.Dict
 	keeper *memlimit.Keeper
 	budget memoryBudget
-	group  *memlimit.Cgroup // nil where there is no limit by it
+	// container is where the budget may come from, and what else counts towards it.
+	container *container
+	// source is where the budget comes from which the Keeper has.
+	source atomic.Pointer[string]
+	// counted says that countContainer has done its work.
+	counted bool
+	// rebudgeted says that the budget has changed and the destinations' parts of it have not.
+	rebudgeted chan struct{}
 	// tmpfsQueue says that the files of the queue are memory.
 	tmpfsQueue bool
 	// replaced follows what was superseded and is still in memory.
@@ -55,7 +63,8 @@ type agent struct {
 	found   *discovery.Discovery
 	servers []*web.Server
 
-	reloadMu sync.Mutex // one reload at a time
+	reloadMu sync.Mutex                // one reload at a time
+	dests    []remotewrite.Destination // as they are configured; guarded by reloadMu
 
 	mu    sync.Mutex
 	shown *config.Config // what /config shows, without its jobs; nil until the first one was applied
@@ -75,7 +84,7 @@ type parts struct {
 
 // newAgent connects the parts. It starts nothing.
 func newAgent(s *Settings, p parts) (*agent, error) {
-	a := &agent{s: s, log: p.log, load: p.load, extra: p.extra, ready: errors.New("starting"), replaced: snapshots.New()}
+	a := &agent{s: s, log: p.log, load: p.load, extra: p.extra, ready: errors.New("starting"), replaced: snapshots.New(), rebudgeted: make(chan struct{}, 1)}
 	a.oldConfigs = snapshots.NewKind[config.Config](a.replaced, "configuration", nil)
 	reg := prom.NewRegistry()
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
@@ -92,7 +101,7 @@ func newAgent(s *Settings, p parts) (*agent, error) {
 		Pool: a.pool, Logger: p.log, Metrics: remotewrite.NewMetrics(reg), UserAgent: "scraper/" + version,
 		FlushInterval: s.FlushInterval, MaxRowsPerBlock: s.MaxRowsPerBlock, MaxBlockBytes: int(s.MaxBlockBytes),
 		DrainTimeout: s.FlushDeadline, QueueDir: queueDir(s), KeepDanglingQueues: s.KeepDanglingQueues, ZstdLevel: s.ZstdLevel,
-		MaxPendingBytes: pendingBytes(a.budget.Bytes, 1), MaxOpenBytes: openBytes(a.budget.Bytes), Account: a.openAccountOf, Pressed: a.isMemoryHigh, Snapshots: a.replaced,
+		MaxOpenBytes: openBytes(a.budget.Bytes), Account: a.openAccountOf, Pressed: a.isMemoryHigh, Snapshots: a.replaced,
 	})
 	if err != nil {
 		return nil, err
@@ -215,6 +224,7 @@ func (a *agent) run(ctx context.Context) error {
 	start(&serving, serveCtx, "trim buffers", a.pool.Run)
 	start(&serving, serveCtx, "watch memory", a.keeper.Run)
 	start(&serving, serveCtx, "compact labels", a.compactLabels)
+	start(&serving, serveCtx, "follow the budget", a.followQueues)
 	start(&sending, sendCtx, "send", a.writer.Run)
 	start(&scraping, stopAll, "discover", a.found.Run)
 	start(&scraping, stopAll, "scrape", a.targets.Run)

@@ -129,6 +129,7 @@ func newDictCollector(dict *labelcompress.Dict) prom.Collector {
 			desc("compactions_total", "Slabs emptied by moving what was alive in them."),
 			desc("limbo_items", "Numbers which wait for blocks to close before they name another label."),
 			desc("oldest_block_age_seconds", "Age of the block that has been open for longest."),
+			desc("limit_bytes", "What scraper_labelcompress_bytes may be; 0 if it is not limited. It follows the memory budget."),
 		},
 		collect: func(ch chan<- prom.Metric, d []*prom.Desc) {
 			st := dict.Stats()
@@ -143,6 +144,7 @@ func newDictCollector(dict *labelcompress.Dict) prom.Collector {
 			counter(6, st.Compactions)
 			gauge(7, float64(st.Limbo))
 			gauge(8, st.OldestBlockAge.Seconds())
+			gauge(9, float64(st.MaxBytes))
 		},
 	}
 }

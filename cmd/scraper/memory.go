@@ -19,46 +19,30 @@ const (
 	fromFlag      = "-memory.limit"
 	fromVariable  = "GOMEMLIMIT"
 	fromContainer = "the container's limit"
+	// fromHigh is where the kernel slows the container down long before it kills, as Kubernetes' MemoryQoS has it.
+	fromHigh = "the container's memory.high"
 )
 
-const (
-	// labelShare is the part of the budget, without the reserve, which the dictionary of labels may take unless
-	// -promscrape.maxLabelMemory says otherwise. What is in the dictionary is there because series refer to it, and a
-	// series takes about as much in its table as the dictionary adds for it: up to 36 bytes and 43 at the most for what
-	// real exporters send. So a dictionary of more than half would leave no room for what it is there for.
-	labelShare = 0.5
-	// leastLabels is what the dictionary may take in the smallest budget: less would hold no target at all.
-	leastLabels = 2 << 20
-	// leastBudget is what an agent needs that does nothing. Below it there would be no level but the last.
-	leastBudget = 16 << 20
-)
+// leastBudget is what an agent needs that does nothing. Below it there would be no level but the last.
+const leastBudget = 16 << 20
 
 // memoryBudget is how much memory may be used, and what there is to say about it.
 type memoryBudget struct {
 	memlimit.Limit
-	larger    []memlimit.Limit // limits which were asked for beside it
-	contained bool             // the container has a limit, whichever counts
-	unread    error            // why that is not known
-	// now is where the budget comes from which the Keeper has: the container's may change.
-	now *atomic.Pointer[string]
+	larger []memlimit.Limit // limits which were asked for beside it
+	unread error            // why the container's is not known
 }
 
 // findBudget compares the limits. A variable of math.MaxInt64 is none, as the runtime has it.
-func findBudget(flag, variable int64, container func() (uint64, error)) memoryBudget {
+func findBudget(flag, variable int64, container func() (memlimit.CgroupLimits, error)) memoryBudget {
 	if variable == math.MaxInt64 {
 		variable = 0
 	}
-	limit, err := container()
-	if err != nil {
-		limit = 0
-	}
-	limit = min(limit, math.MaxInt64)
-	b := memoryBudget{contained: limit > 0}
-	if !errors.Is(err, cgroup.ErrNoLimit) && !errors.Is(err, cgroup.ErrNoCgroup) && !errors.Is(err, cgroup.ErrCgroupsNotSupported) {
-		b.unread = err
-	}
-	b.Limit, b.larger = memlimit.Smallest(memlimit.Limit{Source: fromFlag, Bytes: flag},
-		memlimit.Limit{Source: fromVariable, Bytes: variable}, memlimit.Limit{Source: fromContainer, Bytes: int64(limit)})
+	limits, err := container()
+	b := memoryBudget{unread: err}
+	b.Limit, b.larger = memlimit.Smallest(
+		memlimit.Limit{Source: fromFlag, Bytes: flag}, memlimit.Limit{Source: fromVariable, Bytes: variable},
+		memlimit.Limit{Source: fromContainer, Bytes: limits.Max}, memlimit.Limit{Source: fromHigh, Bytes: limits.High})
 	return b
 }
 
@@ -68,7 +52,7 @@ func (b memoryBudget) tell(log *slog.Logger) {
 		log.Warn("the container's memory limit could not be read: set -memory.limit if there is one", "err", b.unread)
 	}
 	for _, l := range b.larger {
-		if l.Source != fromContainer {
+		if l.Source == fromFlag || l.Source == fromVariable {
 			log.Warn("more memory was asked for than there is", "by", l.Source, "asked_bytes", l.Bytes, "budget_bytes", b.Bytes)
 		}
 	}
@@ -82,28 +66,73 @@ func (b memoryBudget) tell(log *slog.Logger) {
 	}
 }
 
+// container knows the limits of the container.
+type container struct {
+	group *memlimit.Cgroup // nil where none was found
+	// library finds the limit at which the kernel kills in ways of its own. It is nil from when it says the same as the
+	// group, whose files are few.
+	library func() (uint64, error)
+	// has is the limits as they were asked for last.
+	has atomic.Pointer[memlimit.CgroupLimits]
+}
+
+// limits returns what bounds the container; nothing if it has no limit, or there is no container. One goroutine calls it.
+func (c *container) limits() (l memlimit.CgroupLimits, err error) {
+	if c.group != nil {
+		if l, err = c.group.Limits(); err != nil {
+			return memlimit.CgroupLimits{}, err
+		}
+	}
+	if c.library != nil {
+		n, err := c.library()
+		most := int64(min(n, math.MaxInt64))
+		switch {
+		case errors.Is(err, cgroup.ErrNoLimit), errors.Is(err, cgroup.ErrNoCgroup), errors.Is(err, cgroup.ErrCgroupsNotSupported):
+			most = 0
+		case err != nil && l == (memlimit.CgroupLimits{}):
+			return memlimit.CgroupLimits{}, err
+		case err != nil:
+			most = l.Max
+		}
+		switch {
+		case c.group != nil && most == l.Max:
+			c.library = nil
+		case l.Max == 0 || most > 0 && most < l.Max:
+			l.Max = most
+		}
+	}
+	c.has.Store(&l)
+	return l, nil
+}
+
+// limited reports whether the container had a limit when it was asked for last.
+func (c *container) limited() bool {
+	l := c.has.Load()
+	return l != nil && (l.Max > 0 || l.High > 0)
+}
+
 // setMemory makes the Keeper of the agent's memory.
 func (a *agent) setMemory() {
 	variable := debug.SetMemoryLimit(-1)
-	a.budget = findBudget(a.s.MemoryLimitBytes, variable, cgroup.FromCgroup)
-	a.budget.now = new(atomic.Pointer[string])
-	a.budget.now.Store(&a.budget.Source)
+	a.container = &container{library: cgroup.FromCgroup}
+	a.container.group, _ = memlimit.FindCgroup() // without it what is beside the process is not counted
+	find := func() memoryBudget { return findBudget(a.s.MemoryLimitBytes, variable, a.container.limits) }
+	a.budget = find()
+	a.source.Store(&a.budget.Source)
 	a.keeper = memlimit.New(memlimit.Options{
 		Logger: a.log, Budget: a.budget.Bytes,
-		FindBudget: func() int64 {
-			b := findBudget(a.s.MemoryLimitBytes, variable, cgroup.FromCgroup)
+		FindBudget: func() memlimit.Limit {
+			b := find()
 			if b.unread != nil {
-				return a.keeper.Budget()
+				return memlimit.Limit{Source: *a.source.Load(), Bytes: a.keeper.Budget()}
 			}
-			a.budget.now.Store(&b.Source)
-			return b.Bytes
+			a.source.Store(&b.Source)
+			return b.Limit
 		},
+		OnBudget: a.follow,
 		// Below the budget, and so below a GOMEMLIMIT which the user has set.
 		SetSoftLimit: func(bytes int64) { debug.SetMemoryLimit(bytes) },
 	})
-	if a.budget.contained { // else the group is the whole machine's, or a session's: what it counts is not ours
-		a.group, _ = memlimit.FindCgroup() // without it the kernel's part is not counted
-	}
 }
 
 // loadGCPercent is gcPercent while a configuration is read and applied. A large one becomes many times its size in nodes and
@@ -128,56 +157,6 @@ func (a *agent) tellMemory() {
 	}
 }
 
-// labelBytes is the bound of the dictionary of labels; 0 is none.
-func labelBytes(flag, budget int64) int64 {
-	if flag > 0 || budget == 0 {
-		return flag
-	}
-	return max(leastLabels, int64(labelShare*float64(budget-memlimit.Reserve(budget))))
-}
-
-// idleBytes is how much memory may lie idle in buffers: a sixteenth of the budget, where that is less than what a pool keeps
-// by itself. A quarter of a small container would else be nobody's. 0 is the pool's own bound.
-func idleBytes(budget int64) int64 {
-	const own = 8 << 20
-	if budget == 0 || budget/16 >= own {
-		return 0
-	}
-	return max(1<<20, budget/16)
-}
-
-// pendingBytes is how much memory the blocks of one of n destinations may take which its disk does not take: an eighth of the
-// budget, or a quarter for all of them, where that is less than what a destination takes by itself. 0 is the destination's
-// own bound.
-func pendingBytes(budget int64, n int) int64 {
-	const own = 64 << 20
-	share := budget / int64(max(8, 4*n))
-	if budget == 0 || share >= own {
-		return 0
-	}
-	return max(2<<20, share)
-}
-
-// openBytes is how much memory an open block may take: a 64th of the budget, of which four are one destination's. 0 is the
-// writer's own bound.
-func openBytes(budget int64) int {
-	if budget == 0 {
-		return 0
-	}
-	return int(min(max(budget/64, 256<<10), 8<<20))
-}
-
-// boundQueues bounds what waits for the destinations by the budget: in memory, and in files which are memory.
-func (a *agent) boundQueues(dests []remotewrite.Destination) {
-	for i := range dests {
-		d := &dests[i]
-		d.MaxPendingBytes = pendingBytes(a.budget.Bytes, len(dests))
-		if most := a.budget.Bytes / int64(4*len(dests)); a.tmpfsQueue && most > 0 && (d.MaxDiskBytes == 0 || d.MaxDiskBytes > most) {
-			d.MaxDiskBytes = most
-		}
-	}
-}
-
 // openAccountOf opens the account of a destination.
 func (a *agent) openAccountOf(d remotewrite.Account) (remove func()) {
 	return a.keeper.Register(memlimit.Account{Name: "remotewrite " + d.Name, Bytes: d.Bytes, Release: d.Release})
@@ -199,19 +178,34 @@ func (a *agent) openAccounts() {
 	} {
 		a.keeper.Register(x)
 	}
-	if a.group != nil {
-		a.keeper.Register(memlimit.Account{Name: "kernel", Bytes: a.group.OffHeap, OffHeap: true})
-	}
 	if dir := queueDir(a.s); dir != "" {
 		a.tmpfsQueue, _ = memlimit.OnTmpfs(dir) // a directory which cannot be looked at cannot be used, and that is told of
 	}
 	if a.tmpfsQueue {
-		a.keeper.Register(memlimit.Account{Name: "queue on tmpfs", Bytes: func() int64 { return diskBytes(a.writer.Status()) }, OffHeap: true})
+		a.keeper.Register(memlimit.Account{Name: "queue on tmpfs", Bytes: a.tmpfsBytes, OffHeap: true})
 	}
+	a.countContainer()
 }
 
-func diskBytes(all []remotewrite.DestinationStatus) (n int64) {
-	for _, d := range all {
+// countContainer opens the accounts of what the kernel counts for the container beside the process, once it has a limit:
+// else the group is the whole machine's, or a session's.
+func (a *agent) countContainer() {
+	group := a.container.group
+	if a.counted || group == nil || !a.container.limited() {
+		return
+	}
+	a.counted = true
+	beside := func() memlimit.Beside { return group.Beside(a.keeper.Budget(), a.tmpfsBytes()) }
+	a.keeper.Register(memlimit.Account{Name: "kernel", Bytes: func() int64 { return beside().Kernel }, OffHeap: true})
+	a.keeper.Register(memlimit.Account{Name: "others", Bytes: func() int64 { return beside().Others }, OffHeap: true})
+}
+
+// tmpfsBytes is what files of the queue take of memory.
+func (a *agent) tmpfsBytes() (n int64) {
+	if !a.tmpfsQueue {
+		return 0
+	}
+	for _, d := range a.writer.Status() {
 		n += d.DiskBytes
 	}
 	return n
@@ -223,7 +217,7 @@ const topTargets = 10
 // memory is what the pages show of the agent's memory.
 func (a *agent) memory() web.Memory {
 	m := web.Memory{
-		Source: *a.budget.now.Load(), History: a.keeper.History(), Buffers: a.pool.Stats(), Labels: a.dict.Stats(),
+		Source: *a.source.Load(), History: a.keeper.History(), Buffers: a.pool.Stats(), Labels: a.dict.Stats(),
 		Largest: a.targets.LargestTargets(topTargets), Shortage: a.targets.MemoryState(), Snapshots: a.replaced.Reports(),
 	}
 	var err error
@@ -231,8 +225,8 @@ func (a *agent) memory() web.Memory {
 		m.Unknown = err.Error()
 	}
 	m.Report = a.keeper.Report()
-	if a.group != nil {
-		if u, err := a.group.Usage(); err == nil {
+	if a.container.group != nil && a.container.limited() {
+		if u, err := a.container.group.Usage(); err == nil {
 			m.Group = &u
 		}
 	}

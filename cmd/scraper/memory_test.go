@@ -16,33 +16,42 @@ import (
 // TestMemoryBudget pins which limit counts, that it is said once and from where, and that who asked for more is told.
 func TestMemoryBudget(t *testing.T) {
 	const mib = 1 << 20
-	none := func() (uint64, error) { return 0, cgroup.ErrNoLimit }
-	of := func(n uint64) func() (uint64, error) { return func() (uint64, error) { return n, nil } }
+	with := func(n uint64, err error) func() (memlimit.CgroupLimits, error) {
+		return (&container{library: func() (uint64, error) { return n, err }}).limits
+	}
+	none := with(0, cgroup.ErrNoLimit)
+	of := func(n uint64) func() (memlimit.CgroupLimits, error) { return with(n, nil) }
+	high := func(most, high int64) func() (memlimit.CgroupLimits, error) {
+		return func() (memlimit.CgroupLimits, error) { return memlimit.CgroupLimits{Max: most, High: high}, nil }
+	}
 	for _, c := range []struct {
 		name           string
 		flag, variable int64
-		container      func() (uint64, error)
+		container      func() (memlimit.CgroupLimits, error)
 		want           memlimit.Limit
-		contained      bool
 		says, warns    string // in the log; no warning: none at all
 	}{
-		{"nothing", 0, math.MaxInt64, none, memlimit.Limit{}, false, "memory is not limited", ""},
-		{"outside of a container", 0, math.MaxInt64, func() (uint64, error) { return 0, cgroup.ErrNoCgroup }, memlimit.Limit{}, false, "memory is not limited", ""},
-		{"another system", 0, math.MaxInt64, func() (uint64, error) { return 0, cgroup.ErrCgroupsNotSupported }, memlimit.Limit{}, false, "memory is not limited", ""},
-		{"flag", 64 * mib, math.MaxInt64, none, memlimit.Limit{Source: fromFlag, Bytes: 64 * mib}, false, "budget_bytes=67108864 source=-memory.limit", ""},
-		{"variable", 0, 64 * mib, none, memlimit.Limit{Source: fromVariable, Bytes: 64 * mib}, false, "source=GOMEMLIMIT", ""},
-		{"container", 0, math.MaxInt64, of(64 * mib), memlimit.Limit{Source: fromContainer, Bytes: 64 * mib}, true, `source="the container's limit"`, ""},
-		{"flag below the container", 32 * mib, math.MaxInt64, of(64 * mib), memlimit.Limit{Source: fromFlag, Bytes: 32 * mib}, true, "source=-memory.limit", ""},
-		{"flag above the container", 128 * mib, math.MaxInt64, of(64 * mib), memlimit.Limit{Source: fromContainer, Bytes: 64 * mib}, true, "container", "by=-memory.limit asked_bytes=134217728 budget_bytes=67108864"},
-		{"variable above the container", 0, 128 * mib, of(64 * mib), memlimit.Limit{Source: fromContainer, Bytes: 64 * mib}, true, "container", "by=GOMEMLIMIT asked_bytes=134217728"},
-		{"container without an end", 0, math.MaxInt64, of(math.MaxUint64), memlimit.Limit{Source: fromContainer, Bytes: math.MaxInt64}, true, "container", ""},
-		{"unreadable", 64 * mib, math.MaxInt64, func() (uint64, error) { return 0, errors.New("broken") }, memlimit.Limit{Source: fromFlag, Bytes: 64 * mib}, false, "source=-memory.limit", "err=broken"},
-		{"too small", 1024, math.MaxInt64, none, memlimit.Limit{Source: fromFlag, Bytes: 1024}, false, "", "less than an idle agent needs"},
+		{"nothing", 0, math.MaxInt64, none, memlimit.Limit{}, "memory is not limited", ""},
+		{"outside of a container", 0, math.MaxInt64, with(0, cgroup.ErrNoCgroup), memlimit.Limit{}, "memory is not limited", ""},
+		{"another system", 0, math.MaxInt64, with(0, cgroup.ErrCgroupsNotSupported), memlimit.Limit{}, "memory is not limited", ""},
+		{"flag", 64 * mib, math.MaxInt64, none, memlimit.Limit{Source: fromFlag, Bytes: 64 * mib}, "budget_bytes=67108864 source=-memory.limit", ""},
+		{"variable", 0, 64 * mib, none, memlimit.Limit{Source: fromVariable, Bytes: 64 * mib}, "source=GOMEMLIMIT", ""},
+		{"container", 0, math.MaxInt64, of(64 * mib), memlimit.Limit{Source: fromContainer, Bytes: 64 * mib}, `source="the container's limit"`, ""},
+		{"flag below the container", 32 * mib, math.MaxInt64, of(64 * mib), memlimit.Limit{Source: fromFlag, Bytes: 32 * mib}, "source=-memory.limit", ""},
+		{"flag above the container", 128 * mib, math.MaxInt64, of(64 * mib), memlimit.Limit{Source: fromContainer, Bytes: 64 * mib}, "container", "by=-memory.limit asked_bytes=134217728 budget_bytes=67108864"},
+		{"variable above the container", 0, 128 * mib, of(64 * mib), memlimit.Limit{Source: fromContainer, Bytes: 64 * mib}, "container", "by=GOMEMLIMIT asked_bytes=134217728"},
+		{"container without an end", 0, math.MaxInt64, of(math.MaxUint64), memlimit.Limit{Source: fromContainer, Bytes: math.MaxInt64}, "container", ""},
+		{"memory.high below the limit", 0, math.MaxInt64, high(64*mib, 56*mib), memlimit.Limit{Source: fromHigh, Bytes: 56 * mib}, `source="the container's memory.high"`, ""},
+		{"memory.high alone", 0, math.MaxInt64, high(0, 56*mib), memlimit.Limit{Source: fromHigh, Bytes: 56 * mib}, "memory.high", ""},
+		{"memory.high above the limit", 0, math.MaxInt64, high(64*mib, 80*mib), memlimit.Limit{Source: fromContainer, Bytes: 64 * mib}, `source="the container's limit"`, ""},
+		{"flag above memory.high", 60 * mib, math.MaxInt64, high(64*mib, 56*mib), memlimit.Limit{Source: fromHigh, Bytes: 56 * mib}, "memory.high", "by=-memory.limit asked_bytes=62914560 budget_bytes=58720256"},
+		{"unreadable", 64 * mib, math.MaxInt64, with(0, errors.New("broken")), memlimit.Limit{Source: fromFlag, Bytes: 64 * mib}, "source=-memory.limit", "err=broken"},
+		{"too small", 1024, math.MaxInt64, none, memlimit.Limit{Source: fromFlag, Bytes: 1024}, "", "less than an idle agent needs"},
 	} {
 		var log bytes.Buffer
 		got := findBudget(c.flag, c.variable, c.container)
-		if got.Limit != c.want || got.contained != c.contained {
-			t.Errorf("%s: budget %v, contained %v, want %v, %v", c.name, got.Limit, got.contained, c.want, c.contained)
+		if got.Limit != c.want {
+			t.Errorf("%s: budget %v, want %v", c.name, got.Limit, c.want)
 		}
 		got.tell(slog.New(slog.NewTextHandler(&log, nil)))
 		warned := strings.Contains(log.String(), "level=WARN")

@@ -68,13 +68,13 @@ func (a *agent) apply(load func() (*config.Config, error)) error {
 	if err != nil {
 		return err
 	}
-	a.boundQueues(dests)
 	if err := a.targets.Check(cfg); err != nil {
 		return err
 	}
-	if err := a.writer.Apply(dests); err != nil {
+	if err := a.writer.Apply(a.boundQueues(dests)); err != nil {
 		return err
 	}
+	a.dests = dests
 	for _, w := range cfg.Warnings {
 		a.log.Warn("configuration", "warning", w)
 	}
