@@ -5,6 +5,8 @@ import (
 	"net"
 	"net/url"
 	"sync"
+
+	"scraper/internal/slack"
 )
 
 // connections knows the open connections of a library's client by the address which was dialled. net/http keeps idle ones for minutes, and
@@ -14,6 +16,7 @@ type connections struct {
 
 	mu   sync.Mutex
 	open map[string]map[*connection]struct{}
+	most int // addresses that there once were
 }
 
 // connection is in the books from the moment it is dialled until it is closed.
@@ -36,6 +39,7 @@ func (c *connections) DialContext(ctx context.Context, network, addr string) (ne
 		c.open[addr] = make(map[*connection]struct{})
 	}
 	c.open[addr][k] = struct{}{}
+	c.most = max(c.most, len(c.open))
 	c.mu.Unlock()
 	conn, err := c.dial(ctx, network, addr)
 	c.mu.Lock()
@@ -64,6 +68,7 @@ func (c *connections) forgetLocked(k *connection) {
 	delete(c.open[k.addr], k)
 	if len(c.open[k.addr]) == 0 {
 		delete(c.open, k.addr)
+		c.open = slack.Map(c.open, &c.most)
 	}
 }
 

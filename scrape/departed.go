@@ -1,6 +1,7 @@
 package scrape
 
 import (
+	"scraper/internal/slack"
 	"scraper/labelset"
 )
 
@@ -13,6 +14,7 @@ type departed struct {
 	// lasts is by the hash of the label sets. That two of a process collide is no more likely than a damaged memory, and
 	// costs a sample.
 	lasts map[uint64]departure
+	most  int // of them that there once were
 	// scrapes counts good scrapes, so that departures expire.
 	scrapes uint32
 }
@@ -44,6 +46,7 @@ func (d *departed) add(hash uint64, lastMillis int64) {
 		d.lasts = make(map[uint64]departure)
 	}
 	d.lasts[hash] = departure{lastMillis, d.scrapes}
+	d.most = max(d.most, len(d.lasts))
 }
 
 // full reports whether a table of so many entries may remember no more departures.
@@ -61,6 +64,7 @@ func (d *departed) expire() {
 			delete(d.lasts, hash)
 		}
 	}
+	d.lasts = slack.Map(d.lasts, &d.most)
 	if d.scrapes++; len(d.lasts) == 0 {
 		*d = departed{}
 	}

@@ -50,7 +50,7 @@ type pendingExemplar struct {
 
 const (
 	// exemplarSweep is after how many good scrapes series without an exemplar are looked for and forgotten.
-	exemplarSweep = 64
+	exemplarSweep = 16
 
 	// keepPending is how much of pending is kept for the next scrape.
 	keepPending = 256

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"hash/maphash"
 	"log/slog"
-	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -16,12 +15,10 @@ import (
 	"scraper/batch"
 	"scraper/config"
 	"scraper/discovery"
+	"scraper/internal/slack"
 	"scraper/snapshots"
 	"scraper/transport"
 )
-
-// maxDroppedShown is how many dropped targets of a job are kept for the pages; all are counted.
-const maxDroppedShown = 1000
 
 // Manager holds the targets of all jobs, and scrapes them.
 type Manager struct {
@@ -68,12 +65,12 @@ type Manager struct {
 
 // job is one scrape job. Its fields change under both Manager.syncMu and Manager.mu, and may be read under either.
 type job struct {
-	state    *jobState
-	groups   []*discovery.Group
-	dirty    bool // its targets are to be made anew
-	targets  map[specKey]*target
-	dropped  []DroppedStatus
-	nDropped int
+	state   *jobState
+	groups  []*discovery.Group
+	dirty   bool // its targets are to be made anew
+	targets map[specKey]*target
+	most    int // targets that it once had
+	dropped droppedTargets
 }
 
 // New returns a Manager without jobs. It starts nothing.
@@ -250,21 +247,17 @@ func (m *Manager) removeJob(j *job) {
 
 // sync makes the targets of a job anew from its groups, under the configuration st, and replaces those that differ.
 func (m *Manager) sync(j *job, st *jobState) {
-	specs, dropped, nDropped := m.specs(j, st)
+	specs, dropped := m.specs(j, st)
 	var gone, come []*target
 	now := time.Now()
 	m.mu.Lock()
 	former := j.state
-	j.state, j.dirty, j.dropped, j.nDropped = st, false, dropped, nDropped
-	before := len(j.targets)
+	j.state, j.dirty, j.dropped = st, false, dropped
 	for key, t := range j.targets {
 		if _, ok := specs[key]; !ok {
 			gone = append(gone, t)
 			delete(j.targets, key)
 		}
-	}
-	if len(j.targets) < before/4 { // a map never shrinks
-		j.targets = maps.Collect(maps.All(j.targets))
 	}
 	for key, s := range specs {
 		t, ok := j.targets[key]
@@ -285,6 +278,7 @@ func (m *Manager) sync(j *job, st *jobState) {
 			m.planLocked(t, now)
 		}
 	}
+	j.targets = slack.Map(j.targets, &j.most)
 	j.limitTargets()
 	m.mu.Unlock()
 	longest := st.cfg.ScrapeTimeout
@@ -313,43 +307,34 @@ func (m *Manager) sync(j *job, st *jobState) {
 		m.oldJobs.Superseded(former)
 	}
 	m.metrics.targets.WithLabelValues(st.cfg.Name).Set(float64(len(j.targets)))
-	m.metrics.dropped.WithLabelValues(st.cfg.Name).Set(float64(nDropped))
+	m.metrics.dropped.WithLabelValues(st.cfg.Name).Set(float64(dropped.n))
 }
 
 // specs turns a job's groups into targets by key. Of those which are the same, the first counts.
-func (m *Manager) specs(j *job, st *jobState) (specs map[specKey]*spec, dropped []DroppedStatus, nDropped int) {
+func (m *Manager) specs(j *job, st *jobState) (specs map[specKey]*spec, dropped droppedTargets) {
 	specs = make(map[specKey]*spec)
-	shown := maxDroppedShown
-	if n := st.cfg.KeepDroppedTargets; n > 0 {
-		shown = min(shown, n)
-	}
-	drop := func(s *spec, reason string) {
-		nDropped++
-		if len(dropped) < shown {
-			dropped = append(dropped, DroppedStatus{Job: st.cfg.Name, Discovered: s.origin.discovered(st.cfg, m.opts.Dialect), Reason: reason})
-		}
-	}
+	shown := maxDropped(st.cfg)
 	for _, g := range j.groups {
 		for _, own := range g.Targets {
 			s, kept, err := newSpec(st.cfg, m.opts.Dialect, origin{group: g.Labels, own: own})
 			switch {
 			case err != nil:
 				m.metrics.syncFailed.Inc()
-				drop(s, err.Error())
+				dropped.add(s, err.Error(), shown)
 				m.log.Warn("target cannot be scraped", "job", st.cfg.Name, "source", g.Source, "err", err)
 			case !kept:
-				drop(s, "relabeling")
+				dropped.add(s, "relabeling", shown)
 			default:
 				key := s.key()
 				if _, ok := specs[key]; ok {
-					drop(s, "duplicate")
+					dropped.add(s, "duplicate", shown)
 					continue
 				}
 				specs[key] = s
 			}
 		}
 	}
-	return specs, dropped, nDropped
+	return specs, dropped
 }
 
 // end stops targets, sends the markers of their series, and forgets them.
@@ -446,14 +431,22 @@ func (m *Manager) Snapshot() Snapshot {
 		hold     Held
 	}
 	var targets []held
+	type dropped struct {
+		job *config.Job
+		all droppedTargets
+	}
+	var dropping []dropped
 	for _, j := range m.jobs {
-		s.Jobs = append(s.Jobs, JobStatus{Job: j.state.cfg.Name, Active: len(j.targets), Dropped: j.nDropped})
-		s.Dropped = append(s.Dropped, j.dropped...)
+		s.Jobs = append(s.Jobs, JobStatus{Job: j.state.cfg.Name, Active: len(j.targets), Dropped: j.dropped.n})
+		dropping = append(dropping, dropped{j.state.cfg, j.dropped})
 		for _, t := range j.targets {
 			targets = append(targets, held{t, j.state.cfg, t.spec.origin, t.interval, t.timeout, t.held})
 		}
 	}
 	m.mu.Unlock()
+	for _, d := range dropping {
+		s.Dropped = d.all.appendStatus(s.Dropped, d.job, m.opts.Dialect)
+	}
 	up := make(map[string]int)
 	for _, h := range targets {
 		st := h.t.status()

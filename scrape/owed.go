@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"scraper/internal/slack"
 	"scraper/memlimit"
 )
 
@@ -21,11 +22,22 @@ const (
 func (m *Manager) owesLocked(t *target, n int64) {
 	s := &m.short
 	s.owed += n - t.owes
-	if t.owes == 0 && n > 0 {
-		s.owing = append(s.owing, t)
+	if n > 0 && !t.owing {
+		s.owing, t.owing = append(s.owing, t), true
 		m.wakeUp()
 	}
 	t.owes = n
+}
+
+// dropPaidLocked forgets those who owe nothing any longer: they paid, were scraped again, or went.
+func (m *Manager) dropPaidLocked() {
+	m.short.owing = slack.Slice(slices.DeleteFunc(m.short.owing, func(t *target) bool {
+		if t.owes > 0 && !t.removed {
+			return false
+		}
+		t.owing = false
+		return true
+	}))
 }
 
 // payLocked sends some of the markers which are owed, if it is time for that, and returns when it is again.
@@ -37,12 +49,8 @@ func (m *Manager) payLocked(now time.Time) time.Duration {
 	if wait := s.payAt.Sub(now); wait > 0 {
 		return wait
 	}
-	for i := 0; i < len(s.owing); {
-		t := s.owing[i]
-		if t.owes == 0 || t.removed { // paid, or scraped again
-			s.owing = slices.Delete(s.owing, i, i+1)
-			continue
-		}
+	m.dropPaidLocked()
+	for _, t := range s.owing {
 		if t.life == nil {
 			s.paying = true
 			tn := m.claimLocked(t)
@@ -50,7 +58,9 @@ func (m *Manager) payLocked(now time.Time) time.Duration {
 			go m.pay(tn)
 			return markersAtOnce * time.Second / markersPerSecond
 		}
-		i++
+	}
+	if len(s.owing) == 0 {
+		return idleWait
 	}
 	return 100 * time.Millisecond // all of them are busy
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"time"
 
+	"scraper/internal/slack"
 	"scraper/memlimit"
 )
 
@@ -199,6 +200,8 @@ func (m *Manager) stop(targets []*target) {
 			ended = append(ended, t.ended)
 		}
 	}
+	m.due = slack.Slice(m.due)
+	m.dropPaidLocked()
 	m.mu.Unlock()
 	for _, c := range ended {
 		<-c

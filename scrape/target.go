@@ -56,6 +56,7 @@ type target struct {
 	askedDue   time.Time
 	grant      *memlimit.Grant // what it got while it was busy
 	owes       int64           // markers
+	owing      bool            // it is in shortage.owing
 	failed     bool            // its table is kept although all its series had their markers
 	gaveBack   time.Time       // when the table went
 
@@ -156,13 +157,17 @@ func (t *target) endSeries(b *batch.Batch, now time.Time, sink Sink, trackTimest
 		t.release()
 		return 0
 	}
-	b.Slot, b.Sets = t.slot, t.table.sets
 	b.TimestampMillis = max(now.UnixMilli()-1, t.lastMillis+1)
-	markers = t.table.markAll(b, trackTimestamps)
-	markers += t.auto.appendStale(b)
-	sink.Commit(b)
+	for last := false; !last; { // in pieces, since those of a large target take megabytes
+		b.Slot, b.Sets = t.slot, t.table.sets
+		markers += t.table.markSome(b, trackTimestamps, markersAtOnce)
+		if last = t.table.marked; last {
+			markers += t.auto.appendStale(b)
+		}
+		sink.Commit(b)
+		b.Reset()
+	}
 	t.lastMillis = b.TimestampMillis
-	b.Reset()
 	t.release()
 	return markers
 }
