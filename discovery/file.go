@@ -16,6 +16,7 @@ import (
 	"github.com/cespare/xxhash/v2"
 
 	"scraper/config"
+	"scraper/internal/slack"
 )
 
 const (
@@ -51,6 +52,7 @@ type fileProvider struct {
 
 	mu      sync.Mutex
 	files   map[string]*targetFile
+	most    int              // of them that there once were
 	states  map[string]state // by file or pattern, those with a problem
 	current []*Group
 	started bool // the first reading is over
@@ -215,6 +217,7 @@ func (p *fileProvider) refresh() (changed bool, again time.Duration) {
 		delete(p.files, path)
 		p.logger.Info("target file is gone; its targets are dropped", "file", path)
 	}
+	p.files = slack.Map(p.files, &p.most)
 	slices.Sort(paths) // a file which may be gone has no place in the order of the patterns
 	var all []*Group
 	for _, path := range paths {

@@ -20,6 +20,8 @@ import (
 	"sync"
 	"time"
 	"weak"
+
+	"scraper/internal/slack"
 )
 
 // mostHolders is how many holders of a kind are named: a job of thousands of targets which never answer is told by a few.
@@ -59,6 +61,7 @@ type entries[T any] struct {
 	mu   sync.Mutex
 	last uint64
 	all  map[uint64]entry[T]
+	most int // of them that there once were
 }
 
 // entry is one superseded value.
@@ -91,6 +94,7 @@ func (k *Kind[T]) Superseded(value *T) {
 	defer e.mu.Unlock()
 	e.last++
 	e.all[e.last] = entry[T]{weak.Make(value), time.Now()}
+	e.most = max(e.most, len(e.all))
 	runtime.AddCleanup(value, e.forget, e.last)
 }
 
@@ -99,10 +103,7 @@ func (e *entries[T]) forget(id uint64) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	delete(e.all, id)
-	if len(e.all) == 0 && e.last > 1000 {
-		e.all = make(map[uint64]entry[T]) // a map keeps the size that it once had
-		e.last = 0
-	}
+	e.all = slack.Map(e.all, &e.most)
 }
 
 // Count is how many superseded values of a kind live.
