@@ -227,6 +227,7 @@ func (g *group) next() (at time.Duration) {
 
 // turn lets the caches of results age, and gives back the memory of lanes which nobody uses.
 func (g *group) turn(now time.Time) {
+	g.sent.turn(now)
 	for _, l := range g.lanes {
 		l.mu.Lock()
 		if l.cache != nil {

@@ -8,6 +8,7 @@ import (
 	"github.com/cespare/xxhash/v2"
 
 	"scraper/batch"
+	"scraper/internal/slack"
 )
 
 // Metadata go into a block twice, since the versions of remote write differ: version 1 has them by family, and once in a
@@ -212,6 +213,7 @@ const (
 type sentMetadata struct {
 	mu       sync.Mutex
 	families map[uint64]sentFamily
+	most     int // of them that there once were
 }
 
 type sentFamily struct {
@@ -238,7 +240,20 @@ func (s *sentMetadata) due(m batch.Metadata, now time.Time) bool {
 		s.families = make(map[uint64]sentFamily)
 	}
 	s.families[key] = is
+	s.most = max(s.most, len(s.families))
 	return true
+}
+
+// turn forgets what is so long ago that it would be sent in any case: most of it is of targets which are gone.
+func (s *sentMetadata) turn(now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for key, x := range s.families {
+		if now.Sub(x.at) >= metadataEvery {
+			delete(s.families, key)
+		}
+	}
+	s.families = slack.Map(s.families, &s.most)
 }
 
 // commitMetadata begins a family. It returns how many samples the queues lost by it.

@@ -1,6 +1,7 @@
 package remotewrite
 
 import (
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -40,4 +41,32 @@ func TestNothingButMetadata(t *testing.T) {
 			t.Errorf("%d blocks are pending, want none", n)
 		}
 	})
+}
+
+// TestSentMetadataIsForgotten: what is known of families which nobody has any longer goes, and its room, while metadata of the
+// others are sent as often as before.
+func TestSentMetadataIsForgotten(t *testing.T) {
+	var s sentMetadata
+	now := time.Unix(1e9, 0)
+	sent := 0
+	for second := range 600 {
+		now = now.Add(time.Second)
+		for i := range 10_000 {
+			if i >= 10 && second > 0 {
+				break
+			}
+			if s.due(batch.Metadata{Family: fmt.Append(nil, "family_", i)}, now) && i == 0 {
+				sent++
+			}
+		}
+		if second%30 == 29 {
+			s.turn(now)
+		}
+	}
+	if len(s.families) > 10 || s.most > 64 {
+		t.Errorf("%d families are known in room for %d, want the 10 which there are", len(s.families), s.most)
+	}
+	if sent != 10 {
+		t.Errorf("in ten minutes a family's metadata were sent %d times, want 10", sent)
+	}
 }
