@@ -1,6 +1,7 @@
 package remotewrite
 
 import (
+	"context"
 	"fmt"
 	"io/fs"
 	"log/slog"
@@ -17,6 +18,9 @@ import (
 // danglingAge is how long a queue that belongs to no destination is kept after it was last written to: a name which was
 // mistyped, or a destination which was taken out for a while, costs no data.
 const danglingAge = 24 * time.Hour
+
+// tidyEvery is how often it is looked whether one has become that old: reloads may leave many, and a process lives for months.
+const tidyEvery = time.Hour
 
 // maxDirName is the longest name of a directory; file systems take 255 bytes.
 const maxDirName = 180
@@ -41,8 +45,26 @@ func dirName(id string) string {
 	return name
 }
 
-// tidyQueues removes the queues of destinations which are configured no more.
-func (w *Writer) tidyQueues() {
+// keepTidy removes the queues of destinations which are configured no more, once they are empty or old, until ctx is done.
+func (w *Writer) keepTidy(ctx context.Context) {
+	w.tidyQueues(func(time.Time) bool { return true }) // also to say which there are
+	tick := time.NewTicker(tidyEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			w.tidyQueues(isOld)
+		}
+	}
+}
+
+func isOld(written time.Time) bool { return time.Since(written) > danglingAge }
+
+// tidyQueues removes the queues of destinations which are configured no more, if they are empty or old. It looks into those for
+// which look, which is told when they were last written to, agrees.
+func (w *Writer) tidyQueues(look func(written time.Time) bool) {
 	if w.opts.QueueDir == "" || w.opts.KeepDanglingQueues {
 		return
 	}
@@ -54,7 +76,9 @@ func (w *Writer) tidyQueues() {
 		if e.IsDir() && !strings.Contains(e.Name(), ".bad-") && (strings.HasPrefix(e.Name(), "name_") || strings.HasPrefix(e.Name(), "url_")) &&
 			!w.hasQueue(e.Name()) {
 			dir := filepath.Join(w.opts.QueueDir, e.Name())
-			tidyQueue(w.opts, dir, time.Since(lastWritten(dir)) > danglingAge)
+			if written := lastWritten(dir); look(written) {
+				tidyQueue(w.opts, dir, isOld(written))
+			}
 		}
 	}
 }

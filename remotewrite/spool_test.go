@@ -1,7 +1,9 @@
 package remotewrite
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -403,7 +405,7 @@ func TestDanglingQueues(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		w.tidyQueues()
+		w.tidyQueues(func(time.Time) bool { return true })
 		if err := w.Close(); err != nil {
 			t.Fatal(err)
 		}
@@ -463,6 +465,25 @@ func TestQueueOfRemovedDestination(t *testing.T) {
 		}
 		if got, want := strings.Join(names, " "), "name_always name_away"; got != want {
 			t.Errorf("directories are %s, want %s", got, want)
+		}
+		// A day later that is over. The files have another clock than the test.
+		files, err := filepath.Glob(filepath.Join(dir, "name_away", "*.seg"))
+		if err != nil || len(files) == 0 {
+			t.Fatalf("the queue has the files %v, %v", files, err)
+		}
+		for _, f := range files {
+			at := time.Now().Add(tidyEvery/2 - danglingAge)
+			if err := os.Chtimes(f, at, at); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(tidyEvery)
+		synctest.Wait()
+		if _, err := os.Stat(filepath.Join(dir, "name_away")); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("after a day the queue of a destination which was removed is still there (%v)", err)
+		}
+		if _, err := os.Stat(filepath.Join(dir, "name_always")); err != nil {
+			t.Errorf("the queue of another destination: %v", err)
 		}
 	})
 }

@@ -119,7 +119,7 @@ func (w *Writer) Run(ctx context.Context) error {
 		w.start(d)
 	}
 	w.mu.Unlock()
-	running.Go(w.tidyQueues)
+	running.Go(func() { w.keepTidy(ctx) })
 
 	w.flushLoop(ctx)
 	w.mu.Lock()
