@@ -3,6 +3,7 @@ package remotewrite
 import (
 	"encoding/binary"
 	"hash/maphash"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -23,7 +24,7 @@ type codec struct {
 
 	mu   sync.Mutex
 	free []*workspace
-	used bool // since turn was called
+	idle int // how many of free were never used since turn was called
 }
 
 // workspace is what one encoding needs.
@@ -64,10 +65,11 @@ func newCodec(pool *bufpool.Pool, zstdLevel int) *codec {
 func (c *codec) get() *workspace {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.used = true
 	if k := len(c.free); k > 0 {
 		ws := c.free[k-1]
+		c.free[k-1] = nil
 		c.free = c.free[:k-1]
+		c.idle = min(c.idle, k-1)
 		c.bytes.Add(-ws.memory())
 		return ws
 	}
@@ -178,23 +180,26 @@ func (c *codec) encodeZstd(blk *block, b *builder, ws *workspace) {
 // turn lets go of what was not used for a while. It is called now and then.
 func (c *codec) turn() {
 	c.mu.Lock()
-	used := c.used
-	c.used = false
-	c.mu.Unlock()
-	if !used {
-		c.dropFree()
-	}
+	defer c.mu.Unlock()
+	c.dropLocked(c.idle)
+	c.idle = len(c.free)
 }
 
 // dropFree gives up the workspaces which are not in use.
 func (c *codec) dropFree() (released int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, ws := range c.free {
+	c.idle = 0
+	return c.dropLocked(len(c.free))
+}
+
+// dropLocked gives up the n workspaces which were not used for longest.
+func (c *codec) dropLocked(n int) (released int64) {
+	for _, ws := range c.free[:n] {
 		released += ws.memory()
 	}
+	c.free = slices.Delete(c.free, 0, n)
 	c.bytes.Add(-released)
-	c.free = nil
 	return released
 }
 

@@ -193,3 +193,42 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
+
+// TestSpareWorkspacesGo: what encoded at the same time in a burst does not stay for ever after it.
+func TestSpareWorkspacesGo(t *testing.T) {
+	c := newCodec(bufpooltest.New(t), 0)
+	work := func(together int) {
+		var all []*workspace
+		for range together {
+			ws := c.get()
+			ws.labels = make([]uint32, 1000)
+			all = append(all, ws)
+		}
+		for _, ws := range all {
+			c.put(ws)
+		}
+	}
+	const each = 4000
+	want := func(what string, n int64) {
+		t.Helper()
+		if got := c.memory(); got != n*each {
+			t.Errorf("%s: %d bytes are kept, want those of %d workspaces", what, got, n)
+		}
+	}
+	work(3)
+	c.turn()
+	want("after a burst", 3)
+	work(2)
+	work(1)
+	c.turn()
+	want("when two were used at the same time since", 2)
+	c.turn()
+	want("when none was", 0)
+	work(2)
+	if got := c.shrink(); got != 2*each {
+		t.Errorf("shrink() = %d, want %d", got, 2*each)
+	}
+	work(1)
+	c.turn()
+	want("after it", 1)
+}
