@@ -50,6 +50,8 @@ func cases() []soakCase {
 		{"burst", "a load which grows tenfold for a while", "resident memory within 1.2 times of an agent which never saw that, in 60 s", false, false, burst},
 		{"churn", "a fifth of all series is replaced by each scrape", "below 1 MiB in 10 minutes; the dictionary holds what is active", true, false, churn},
 		{"targetchurn", "each target is replaced after ten scrapes", "below 1 MiB in 10 minutes; descriptors, goroutines, labels and exported series as before", true, false, targetChurn},
+		{"rounds", "many small targets come and go, some times over", "resident memory within 1.2 times, live heap within 2 %; descriptors, goroutines, labels and exported series as after the first time", false, false, rounds},
+		{"leave", "a job of large targets is removed", "never killed, nothing dropped, and all markers arrive", false, false, leave},
 		{"reload", "reloads of a file which did not change, and of one in which a byte did", "live heap within 2 %; goroutines, descriptors and exported series equal", true, false, reload},
 		{"pinned", "a target and a destination which never answer, while the configuration changes", "bounded; the gauge names the holder", true, false, pinned},
 		{"limit", "a load of three times what fits into a control group", "never killed; small targets complete and on time; what was shed is counted; CPU below twice the unlimited agent's", false, false, limit},
