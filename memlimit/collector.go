@@ -41,7 +41,7 @@ func NewCollector(k *Keeper) prometheus.Collector {
 		share: desc("scraper_memlimit_gc_cpu_share",
 			"Part of the process' CPU time which the garbage collector took over the last seconds, where there is a budget. Above 0.25 near the soft limit the level rises."),
 		good: desc("scraper_memlimit_recommended_bytes",
-			"Memory limit in which the level would have been normal since the start. Where it was not, it takes this at least."),
+			"Memory limit in which the level would be normal: with the most that was used since the start, and with what is held back now. Where memory was short, it takes this at least."),
 		anon: desc("process_resident_memory_anon_bytes",
 			"Resident anonymous memory: what the kernel kills for. It is what to size the container's limit by."),
 		file: desc("process_resident_memory_file_bytes",

@@ -69,6 +69,9 @@ type Options struct {
 	// SetSoftLimit sets the soft limit of the Go runtime, in bytes, below the budget; math.MaxInt64 where there is no
 	// budget any longer. It is called by Run's goroutine, and never without a budget. Nil does nothing.
 	SetSoftLimit func(bytes int64)
+	// HeldBack returns how many bytes the work would take which is not done because memory is short, for the recommended
+	// budget. Nil: none.
+	HeldBack func() int64
 }
 
 // Keeper knows the accounts.
@@ -77,6 +80,7 @@ type Keeper struct {
 	find      func() Limit
 	onBudget  func(int64)
 	setSoft   func(int64)
+	heldBack  func() int64
 	runtime   func() runtimeState // what the runtime says
 	resident  func() int64        // what the kernel says
 	regions   func() (regions, error)
@@ -113,11 +117,14 @@ func New(o Options) *Keeper {
 	if o.SetSoftLimit == nil {
 		o.SetSoftLimit = func(int64) {}
 	}
+	if o.HeldBack == nil {
+		o.HeldBack = func() int64 { return 0 }
+	}
 	if o.OnBudget == nil {
 		o.OnBudget = func(int64) {}
 	}
 	k := &Keeper{
-		log: o.Logger, find: o.FindBudget, onBudget: o.OnBudget, setSoft: o.SetSoftLimit,
+		log: o.Logger, find: o.FindBudget, onBudget: o.OnBudget, setSoft: o.SetSoftLimit, heldBack: o.HeldBack,
 		runtime: readRuntime, resident: residentAnon, returnAll: debug.FreeOSMemory,
 		pressure: newPressure(max(0, o.Budget)),
 	}

@@ -57,3 +57,17 @@ func TestCollector(t *testing.T) {
 		}
 	}
 }
+
+// TestRecommendsForWhatIsHeldBack: a budget in which work is held back is recommended to hold that, too.
+func TestRecommendsForWhatIsHeldBack(t *testing.T) {
+	const mib = 1 << 20
+	held := int64(0)
+	k := New(Options{Budget: 64 * mib, HeldBack: func() int64 { return held }})
+	k.pressure.used, k.pressure.most = 40*mib, 50*mib
+	for _, c := range []struct{ held, counts int64 }{{0, 50 * mib}, {5 * mib, 50 * mib}, {100 * mib, 140 * mib}} {
+		held = c.held
+		if r := k.Report(); r.HeldBack != c.held || r.Recommended != recommend(c.counts) {
+			t.Errorf("with %d bytes held back Report() has %d, and recommends %d, want %d", c.held, r.HeldBack, r.Recommended, recommend(c.counts))
+		}
+	}
+}

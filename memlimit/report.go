@@ -26,9 +26,10 @@ type Report struct {
 	// Used is what counts for the level: live objects, stacks, what the runtime has touched of its own memory, and what is
 	// not on its heap.
 	Used int64
-	// MostUsed is the most that Used was since the start. Recommended is the budget in which that is Normal; where Level was
-	// higher, more might have been used if there had been more.
-	MostUsed, Recommended int64
+	// MostUsed is the most that Used was since the start, and HeldBack what would be used beside Used if nothing was held back.
+	// Recommended is the budget in which the larger of MostUsed and the sum of the others is Normal; where Level was higher,
+	// more might have been used if there had been more.
+	MostUsed, HeldBack, Recommended int64
 	// Level is how short memory is, Changes counts how often each level was reached.
 	Level   Level
 	Changes [Critical + 1]uint64
@@ -47,11 +48,12 @@ func (k *Keeper) Report() Report {
 	r.HeapObjects, r.HeapUnused, r.HeapFree, r.Stacks, r.Runtime = rt.objects, rt.unused, rt.free, rt.stacks, rt.overhead
 	r.HeapLive = rt.live
 	r.ResidentAnon, r.ResidentFile, _ = Resident()
+	r.HeldBack = k.heldBack()
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	p := &k.pressure
 	r.Budget, r.Limit, r.SoftLimit, r.Used = p.budget, p.limit(), p.soft, p.used
-	r.MostUsed, r.Recommended = p.most, recommend(p.most)
+	r.MostUsed, r.Recommended = p.most, recommend(max(p.most, p.used+r.HeldBack))
 	r.Level, r.Changes, r.CollectorShare, r.Returns = Level(k.level.Load()), p.changes, p.share, k.frees
 	return r
 }

@@ -87,6 +87,13 @@ func TestMemoryStateIsBounded(t *testing.T) {
 	if s.HeldTargets != n/2 || len(s.Held) != MaxHeld || len(s.Next) != MaxShedNext {
 		t.Fatalf("MemoryState() has %d held targets, lists %d and %d which would be next, want %d, %d, %d", s.HeldTargets, len(s.Held), len(s.Next), n/2, MaxHeld, MaxShedNext)
 	}
+	var costs int64
+	for i := 1; i < n; i += 2 {
+		costs += int64(1 + i*7919%n)
+	}
+	if got := m.HeldBytes(); got != costs {
+		t.Errorf("HeldBytes() = %d, want %d", got, costs)
+	}
 	sorted := slices.IsSortedFunc(s.Held, func(a, b HeldTarget) int { return a.Held.Since.Compare(b.Held.Since) })
 	if first := s.Held[0]; !sorted || first.Held.Since.Unix() > 1700000001 || first.Bytes > 2 {
 		t.Errorf("the longest held target is %+v, sorted: %v", first, sorted)

@@ -127,6 +127,18 @@ func (m *Manager) memoryState() MemoryState {
 	return x
 }
 
+// HeldBytes is what the targets which are held back would take if they were scraped, one after the other.
+func (m *Manager) HeldBytes() int64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var kept, passing int64
+	for t := range m.short.held {
+		kept += t.cost.kept
+		passing = max(passing, t.cost.passing)
+	}
+	return kept + passing
+}
+
 // heldTarget describes t, with all of its URL. The caller holds Manager.mu.
 func (t *target) heldTarget() HeldTarget {
 	return HeldTarget{ID: t.id, Job: t.state.cfg.Name, URL: t.spec.url, Bytes: t.cost.total(), Held: t.held}

@@ -110,8 +110,11 @@ func (p memoryPage) Why() string {
 		return ""
 	}
 	why := fmt.Sprintf("At most %s were used since the start, which are to be less than 60 %% of what the reserve leaves.", byteSize(p.Report.MostUsed))
-	if p.Report.Recommended <= memlimit.LeastRecommended {
-		why = fmt.Sprintf("At most %s were used since the start; less than %s is never recommended.", byteSize(p.Report.MostUsed), byteSize(int64(memlimit.LeastRecommended)))
+	if r := p.Report; r.Recommended <= memlimit.LeastRecommended {
+		why = fmt.Sprintf("At most %s were used since the start; less than %s is never recommended.", byteSize(r.MostUsed), byteSize(int64(memlimit.LeastRecommended)))
+	} else if r.Used+r.HeldBack > r.MostUsed {
+		why = fmt.Sprintf("%s are used, and targets which are held back would take about %s, which together are to be less than 60 %% of what the reserve leaves.",
+			byteSize(r.Used), byteSize(r.HeldBack))
 	}
 	if p.Shortest() > memlimit.Normal {
 		why += " More might have been, since memory was short."

@@ -41,6 +41,7 @@ type (
 		SoftLimit int64  `json:"softLimitBytes"`
 		Used      int64  `json:"usedBytes"`
 		MostUsed  int64  `json:"mostUsedBytes"` // since the start
+		HeldBack  int64  `json:"heldBackBytes"` // what held targets would take
 		// Recommended is the budget in which that is normal, and Why says so.
 		Recommended int64  `json:"recommendedBytes"`
 		Why         string `json:"recommendedWhy,omitempty"`
@@ -102,7 +103,7 @@ func (p *memoryPage) json() memoryJSON {
 	j := memoryJSON{
 		Time: p.Now, ResidentAnon: p.Breakdown.ResidentAnon, ResidentFile: r.ResidentFile, Parts: p.Parts, Sum: p.Breakdown.Sum,
 		NotAttributed: p.Breakdown.NotAttributed, Error: p.Unknown,
-		Budget: budgetJSON{r.Budget, p.Source, r.Limit, r.SoftLimit, r.Used, r.MostUsed, r.Recommended, p.Why()}, Level: r.Level.String(),
+		Budget: budgetJSON{r.Budget, p.Source, r.Limit, r.SoftLimit, r.Used, r.MostUsed, r.HeldBack, r.Recommended, p.Why()}, Level: r.Level.String(),
 		LevelChanges: make(map[string]uint64), GCShare: r.CollectorShare, Beside: p.Beside, History: []historyJSON{},
 		Targets: p.Targets, Buffers: buffersOf(&p.Buffers), Labels: labelsOf(&p.Labels), Returns: r.Returns,
 		Admission: admissionOf(p.Shortage.Admission), Shedding: p.shedding(), Replaced: p.Replaced,

@@ -83,6 +83,10 @@ func TestMemoryAddsUp(t *testing.T) {
 			t.Errorf("/debug/memory lacks %q: %s", want, page)
 		}
 	}
+	m.Report.HeldBack = 30 * mib
+	if page := text(t, ask(t, s, local, http.MethodGet, "/debug/memory", "")); !strings.Contains(page, "42 MiB are used, and targets which are held back would take about 30 MiB") {
+		t.Errorf("/debug/memory does not say why it recommends what it does: %s", page)
+	}
 	if res := ask(t, s, "192.0.2.1:1", http.MethodGet, "/debug/memory", ""); res.StatusCode != http.StatusForbidden {
 		t.Errorf("/debug/memory for a neighbour: %d, want 403", res.StatusCode)
 	}

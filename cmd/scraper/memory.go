@@ -132,6 +132,7 @@ func (a *agent) setMemory() {
 		OnBudget: a.follow,
 		// Below the budget, and so below a GOMEMLIMIT which the user has set.
 		SetSoftLimit: func(bytes int64) { debug.SetMemoryLimit(bytes) },
+		HeldBack:     func() int64 { return a.targets.HeldBytes() },
 	})
 }
 
