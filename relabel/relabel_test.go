@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -240,5 +241,35 @@ func TestErrorsNameRuleLineAndReason(t *testing.T) {
 	want = `relabel: rule 1: action replace: target_label is required`
 	if err == nil || err.Error() != want {
 		t.Errorf("Compile = %v, want %s", err, want)
+	}
+}
+
+// TestLabelMapOfMany compares the way which large sets take with that of small ones.
+func TestLabelMapOfMany(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(1, 2))
+	for range 500 {
+		pattern := []string{"(.*)", "a(.*)", "a.*", "(a|b)(.*)", "x"}[rnd.IntN(5)]
+		replacement := []string{"$1", "a$1", "x", "$2$1"}[rnd.IntN(4)]
+		r := mustCompile(t, Options{}, Config{Action: "labelmap", Regex: &pattern, Replacement: &replacement})
+		few, many := new(Labels), new(Labels)
+		set := map[string]string{}
+		for _, name := range []string{"", "a", "aa", "ab", "b", "ba", "x", "xa", "y"} {
+			switch value := []string{"", "1", "2"}[rnd.IntN(3)]; rnd.IntN(3) {
+			case 0:
+				few.L = append(few.L, Label{name, value})
+			case 1:
+				set[name] = value
+			}
+		}
+		for name, value := range set {
+			few.Set(name, value)
+		}
+		many.L, many.set = slices.Clone(few.L), few.set
+		r.Apply(few)
+		many.snapshot = slices.Clone(many.L)
+		r.rules[0].labelMapMany(many)
+		if show(few.L) != show(many.L) || few.set != many.set || !slices.Equal(few.L, many.L) {
+			t.Fatalf("labelmap of %s to %s: %s (%d set), want %s (%d set)", pattern, replacement, show(many.L), many.set, show(few.L), few.set)
+		}
 	}
 }

@@ -3,6 +3,7 @@ package relabel
 import (
 	"crypto/md5"
 	"encoding/binary"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -142,6 +143,10 @@ func (r *rule) labelMap(ls *Labels) bool {
 		}
 	}
 	ls.snapshot = append(ls.snapshot[:0], ls.L[first:]...)
+	if len(ls.snapshot) > manyLabels {
+		r.labelMapMany(ls)
+		return true
+	}
 	for i := range ls.snapshot {
 		l := &ls.snapshot[i]
 		if l.Value == "" || i > 0 && !r.pattern.match(subject{s: l.Name}) {
@@ -150,6 +155,36 @@ func (r *rule) labelMap(ls *Labels) bool {
 		ls.Set(r.mapName(ls, l.Name), l.Value)
 	}
 	return true
+}
+
+// manyLabels is the size from which on a labelmap rule looks labels up in a map. In smaller sets that is slower; in one of
+// thousands of labels, which a hostile target may send, it alone is linear.
+const manyLabels = 256
+
+// labelMapMany is labelMap of the snapshot, in time which is linear in the number of labels.
+func (r *rule) labelMapMany(ls *Labels) {
+	filled := len(ls.L) - ls.set
+	set := slices.Clone(ls.L[filled:]) // what Set put there, and will
+	at := make(map[string]int, len(ls.snapshot))
+	for i, l := range set {
+		at[l.Name] = i
+	}
+	for i := range ls.snapshot {
+		l := &ls.snapshot[i]
+		if l.Value == "" || !r.pattern.match(subject{s: l.Name}) {
+			continue
+		}
+		name := r.mapName(ls, l.Name)
+		if i, ok := at[name]; ok {
+			set[i].Value = l.Value
+			continue
+		}
+		at[name] = len(set)
+		set = append(set, Label{name, l.Value})
+	}
+	kept := slices.DeleteFunc(ls.L[:filled], func(l Label) bool { _, ok := at[l.Name]; return ok })
+	ls.L = append(kept, set...)
+	ls.set = len(set)
 }
 
 // mapName returns what a labelmap rule makes of a name of ls which the pattern matches.
