@@ -265,7 +265,7 @@ func (p *Parser) keepExemplars() {
 		for _, l := range labels {
 			size += len(l.Name) + len(l.Value)
 		}
-		if len(c.texts)+size > p.opts.MaxLineBytes || len(c.exemplars.list) >= maxParts {
+		if len(c.texts)+size > p.opts.MaxLineBytes || len(c.exemplars.list) >= maxExemplars {
 			return
 		}
 		e.from = len(c.textEnds) / 2
@@ -276,7 +276,7 @@ func (p *Parser) keepExemplars() {
 			c.texts = append(c.texts, l.Value...)
 			c.textEnds = append(c.textEnds, len(c.texts))
 		}
-		c.exemplars.list = append(c.exemplars.list, e)
+		c.exemplars.list = append(room(c.exemplars.list), e)
 	}
 }
 

@@ -65,7 +65,7 @@ func TestDifferences(t *testing.T) {
 	f(FormatText, " \ta 1\n", "a=1")
 	f(FormatText, "a{b=\""+long+"\"} 1\n", "too long")
 	p.opts.MaxLineBytes = 1 << 20
-	many := "a{" + strings.Repeat("b=\"\",", maxParts+1) + "} 1\n"
+	many := "a{" + strings.Repeat("b=\"\",", MaxLabels+1) + "} 1\n"
 	f(FormatText, many, "refused")
 	f(FormatOpenMetrics, many, "refused")
 	f(FormatOpenMetrics, strings.Replace(many, "a{", "a 1 # {", 1), "refused")
@@ -110,6 +110,8 @@ func TestDifferences(t *testing.T) {
 		deltas = append(deltas, 10<<3|wireVarint, 2)
 	}
 	f(FormatProtobuf, string(family("m", familyHistogram, sub(nil, 7, deltas))), begin+"type(3) refused")
+	f(FormatProtobuf, string(family("m", familyGauge, append(bytes.Repeat(sub(nil, 1, pair("a", "b")), MaxLabels+1), gauge(1)...))), begin+"type(2) refused")
+	f(FormatProtobuf, string(family("m", familyHistogram, sub(nil, 7, bytes.Repeat(sub(nil, 16, exemplar), maxExemplars+1)))), begin+"type(3) refused")
 
 	convert := func(body, want string) {
 		t.Helper()

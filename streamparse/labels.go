@@ -1,5 +1,7 @@
 package streamparse
 
+import "slices"
+
 // AppendLabels appends the current sample's labels to dst, with the metric's name as __name__ first, unescaped, in the
 // order in which they were written; names may repeat, and values may be empty. The views are valid like Series.
 func (p *Parser) AppendLabels(dst []Label) []Label {
@@ -22,11 +24,28 @@ func (p *Parser) AppendLabels(dst []Label) []Label {
 		p.unescaped = make([]byte, 0, size)
 	}
 	p.unescaped = p.unescaped[:0]
+	dst = slices.Grow(dst, 1+len(p.labels))
 	dst = append(dst, Label{p.nameLabel[:], p.view(p.name)})
 	for _, l := range p.labels {
 		dst = append(dst, Label{p.view(l.name), p.view(l.value)})
 	}
 	return dst
+}
+
+// room returns list with room for another element. Where there is none it doubles: append's steps of a quarter would leave
+// several times as much garbage behind a list which becomes long.
+func room[T any](list []T) []T {
+	if len(list) < cap(list) {
+		return list
+	}
+	return doubled(list)
+}
+
+func doubled[T any](list []T) []T {
+	if len(list) < 256 { // where append doubles
+		return list
+	}
+	return slices.Grow(list, len(list))
 }
 
 func (p *Parser) view(s span) []byte {

@@ -35,7 +35,7 @@ func (c *ClassicBuckets) Bucket(bound, count float64) {
 	case count < 0:
 		c.err = errNegativeCount
 	default:
-		c.buckets = append(c.buckets, classicBucket{bound, count})
+		c.buckets = append(room(c.buckets), classicBucket{bound, count})
 	}
 }
 
@@ -90,6 +90,7 @@ func (c *ClassicBuckets) Convert(h *Histogram) error {
 		PositiveSpans: h.PositiveSpans[:0], PositiveDeltas: h.PositiveDeltas[:0], PositiveCounts: h.PositiveCounts[:0],
 		NegativeSpans: h.NegativeSpans[:0], NegativeDeltas: h.NegativeDeltas[:0], NegativeCounts: h.NegativeCounts[:0],
 	}
+	h.CustomValues = slices.Grow(h.CustomValues, n-1)
 	for _, b := range c.buckets[:n-1] {
 		h.CustomValues = append(h.CustomValues, b.bound)
 	}
@@ -116,9 +117,9 @@ func (c *ClassicBuckets) fill(h *Histogram) {
 	before, last := 0.0, int64(0)
 	add := func(v float64) {
 		if h.IsFloat {
-			h.PositiveCounts = append(h.PositiveCounts, v)
+			h.PositiveCounts = append(room(h.PositiveCounts), v)
 		} else {
-			h.PositiveDeltas = append(h.PositiveDeltas, int64(v)-last)
+			h.PositiveDeltas = append(room(h.PositiveDeltas), int64(v)-last)
 			last = int64(v)
 		}
 		h.PositiveSpans[len(h.PositiveSpans)-1].Length++
@@ -131,7 +132,7 @@ func (c *ClassicBuckets) fill(h *Histogram) {
 			continue
 		}
 		if len(h.PositiveSpans) == 0 || i-end > kept {
-			h.PositiveSpans = append(h.PositiveSpans, Span{Offset: int32(i - end)})
+			h.PositiveSpans = append(room(h.PositiveSpans), Span{Offset: int32(i - end)})
 			end = i
 		}
 		for end < i {

@@ -257,16 +257,16 @@ func (p *Parser) scanStrictLabels(b []byte, i int, named *bool) (end, newlines i
 		if !utf8.Valid(b[i+1 : e-1]) {
 			return 0, 0, fault{"label value is not valid UTF-8", i}, false
 		}
-		if len(p.labels) == maxParts || len(p.exemplars.labels) == maxParts {
+		if len(p.labels) == MaxLabels || len(p.exemplars.labels) == MaxLabels {
 			return 0, 0, fault{manyLabels, i}, false
 		}
 		if named == nil {
 			if hasNUL(b[i:e]) {
 				return 0, 0, fault{"NUL in an exemplar", i}, false
 			}
-			p.exemplars.labels = append(p.exemplars.labels, Label{b[name.start:name.end:name.end], b[i+1 : e-1 : e-1]})
+			p.exemplars.labels = append(room(p.exemplars.labels), Label{b[name.start:name.end:name.end], b[i+1 : e-1 : e-1]})
 		} else {
-			p.labels = append(p.labels, labelSpan{name, span{uint32(i + 1), uint32(e - 1), escaped}})
+			p.labels = append(room(p.labels), labelSpan{name, span{uint32(i + 1), uint32(e - 1), escaped}})
 		}
 		if i = e; i == len(b) {
 			return 0, 0, fault{}, false

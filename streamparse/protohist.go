@@ -101,7 +101,7 @@ func appendSpan(list []Span, b []byte, i int) ([]Span, int, error) {
 		}
 		i = next
 	}
-	list = append(list, s)
+	list = append(room(list), s)
 	return list, end, tooMany(len(list))
 }
 
@@ -109,7 +109,7 @@ func appendSpan(list []Span, b []byte, i int) ([]Span, int, error) {
 func appendDelta(list []int64, b []byte, i int, wireType uint64) ([]int64, int, error) {
 	if wireType == wireVarint {
 		v, next, err := varint(b, i)
-		list = append(list, unzigzag(v))
+		list = append(room(list), unzigzag(v))
 		if err == nil {
 			err = tooMany(len(list))
 		}
@@ -126,7 +126,7 @@ func appendDelta(list []int64, b []byte, i int, wireType uint64) ([]int64, int, 
 func appendCount(list []float64, b []byte, i int, wireType uint64) ([]float64, int, error) {
 	if wireType == wireFixed64 {
 		v, next, err := fixed64(b, i)
-		list = append(list, v)
+		list = append(room(list), v)
 		if err == nil {
 			err = tooMany(len(list))
 		}
@@ -183,7 +183,7 @@ func (m *metric) nativeExemplars() []Exemplar {
 	}
 	for _, e := range m.exemplars.list {
 		if e.HasTimestamp && e.isNative == own {
-			m.ofNative = append(m.ofNative, e)
+			m.ofNative = append(room(m.ofNative), e)
 		}
 	}
 	return m.ofNative

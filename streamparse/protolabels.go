@@ -34,7 +34,11 @@ func (pb *protobuf) pairs(f func(name, value []byte) error) error {
 
 // checkLabels refuses names and values which no series may have. Who has met the series has checked them.
 func (pb *protobuf) checkLabels() error {
+	n := 0
 	return pb.pairs(func(name, value []byte) error {
+		if n++; n > MaxLabels {
+			return errors.New(manyLabels)
+		}
 		if len(name) == 0 || !utf8.Valid(name) {
 			return errors.New("invalid label name " + quoteLine(name))
 		}
@@ -74,7 +78,7 @@ func (p *Parser) appendProtobufLabels(dst []Label) []Label {
 	p.unescaped = text
 	dst = append(dst, Label{p.nameLabel[:], text[:nameEnd:nameEnd]})
 	_ = pb.pairs(func(name, value []byte) error { // Next has checked them
-		dst = append(dst, Label{name, value})
+		dst = append(room(dst), Label{name, value})
 		return nil
 	})
 	if label != "" {

@@ -9,6 +9,7 @@ import (
 // on the wire and up to 40 here, so that without it a body could take twenty times its longest metric. A closed parser keeps room for maxKeptParts.
 const (
 	maxParts     = 1 << 16
+	maxExemplars = 1 << 12 // of which each takes more than twice as much, and is copied
 	maxKeptParts = 1 << 10
 )
 
@@ -255,7 +256,7 @@ func (m *metric) decodeQuantile(b []byte) error {
 		}
 		i = next
 	}
-	m.summary.buckets = append(m.summary.buckets, q)
+	m.summary.buckets = append(room(m.summary.buckets), q)
 	return tooMany(len(m.summary.buckets))
 }
 
@@ -264,7 +265,7 @@ func (m *metric) decodeBucket(b []byte) error {
 	if n := len(b) - 9; n >= 2 && b[0] == 1<<3|wireVarint && b[n] == 2<<3|wireFixed64 { // what most are
 		if count, used := binary.Uvarint(b[1:n]); used == n-1 {
 			k.count, k.bound = count, math.Float64frombits(binary.LittleEndian.Uint64(b[n+1:]))
-			m.classic.buckets = append(m.classic.buckets, k)
+			m.classic.buckets = append(room(m.classic.buckets), k)
 			return tooMany(len(m.classic.buckets))
 		}
 	}
@@ -296,7 +297,7 @@ func (m *metric) decodeBucket(b []byte) error {
 		}
 		i = next
 	}
-	m.classic.buckets = append(m.classic.buckets, k)
+	m.classic.buckets = append(room(m.classic.buckets), k)
 	return tooMany(len(m.classic.buckets))
 }
 
@@ -328,24 +329,24 @@ func decodeStamp(b []byte, s *stamp) error {
 
 func (m *metric) newExemplar() int32 {
 	n := len(m.exemplars.labels)
-	m.exemplars.list = append(m.exemplars.list, Exemplar{from: n, to: n})
+	m.exemplars.list = append(room(m.exemplars.list), Exemplar{from: n, to: n})
 	return int32(len(m.exemplars.list) - 1)
 }
 
 // decodeExemplar decodes b into the exemplar of that number.
 func (m *metric) decodeExemplar(b []byte, number int32) error {
 	x := &m.exemplars
-	if err := tooMany(len(x.list)); err != nil {
+	if err := x.tooMany(); err != nil {
 		return err
 	}
 	e := &x.list[number]
 	if e.to != len(x.labels) { // it comes in two parts, and another came between them
-		if err := tooMany(len(x.labels) + e.to - e.from); err != nil {
-			return err
-		}
 		from := len(x.labels)
 		x.labels = append(x.labels, x.labels[e.from:e.to]...)
 		e.from = from
+		if err := x.tooMany(); err != nil {
+			return err
+		}
 	}
 	for i := 0; i < len(b); {
 		tag, next, err := field(b, i)
@@ -358,8 +359,8 @@ func (m *metric) decodeExemplar(b []byte, number int32) error {
 			var name, value []byte
 			if sub, next, err = message(b, next); err == nil {
 				if name, value, err = decodePair(sub); err == nil {
-					x.labels = append(x.labels, Label{name, value})
-					err = tooMany(len(x.labels))
+					x.labels = append(room(x.labels), Label{name, value})
+					err = x.tooMany()
 				}
 			}
 		case 2<<3 | wireFixed64:
@@ -408,6 +409,13 @@ func decodePair(b []byte) (name, value []byte, err error) {
 		i = next
 	}
 	return name, value, nil
+}
+
+func (e *exemplars) tooMany() error {
+	if len(e.list) > maxExemplars || len(e.labels) > MaxLabels {
+		return errManyExemplars
+	}
+	return nil
 }
 
 func tooMany(n int) error {

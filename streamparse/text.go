@@ -18,9 +18,11 @@ type fault struct {
 	at     int // where in the scanned bytes
 }
 
-// manyLabels is what is wrong with a sample, or an exemplar, of more than maxParts labels: they would take many times the
-// memory of their line.
-const manyLabels = "more than 65536 labels"
+// MaxLabels is how many labels a sample, or an exemplar, may have beside the name. They take many times the memory of their
+// line, and nothing which is a series has as many.
+const MaxLabels = 30_000
+
+const manyLabels = "more than 30000 labels"
 
 // shownBytes is how much of a bad line an error shows.
 const shownBytes = 80
@@ -279,10 +281,10 @@ func (p *Parser) scanLabels(b []byte, i int, named *bool) (end, newlines int, f 
 		if !utf8.Valid(b[i+1 : e-1]) {
 			return 0, 0, fault{"label value is not valid UTF-8", i}, false
 		}
-		if len(p.labels) == maxParts {
+		if len(p.labels) == MaxLabels {
 			return 0, 0, fault{manyLabels, i}, false
 		}
-		p.labels = append(p.labels, labelSpan{name, span{uint32(i + 1), uint32(e - 1), escaped}})
+		p.labels = append(room(p.labels), labelSpan{name, span{uint32(i + 1), uint32(e - 1), escaped}})
 		// A comma is optional: Prometheus' parser takes two labels which only a blank separates.
 		if i = skipBlanks(b, e); i < len(b) && b[i] == ',' {
 			i = skipBlanks(b, i+1)

@@ -24,6 +24,8 @@ var (
 	errWireType  = errors.New("a field has the wrong wire type")
 	errEndOf     = errors.New("a group ends which has not begun")
 	errManyParts = errors.New("a metric has more than 65536 of one part")
+
+	errManyExemplars = errors.New("a metric has more than 4096 exemplars, or more than 30000 labels of them")
 )
 
 // varint returns the number at b[i], and where it ends.
