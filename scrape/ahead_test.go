@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"reflect"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -15,10 +16,11 @@ import (
 	"scraper/batch"
 	"scraper/bufpool/bufpooltest"
 	"scraper/config"
+	"scraper/relabel"
 )
 
-// TestReadAhead pins that a body is the same whether its rest is read ahead or not, and that an error comes before what
-// precedes it once it is.
+// TestReadAhead pins that a body is the same whether its rest is read ahead or not, how often ever that is read beside, and that an
+// error comes before what precedes it once it is.
 func TestReadAhead(t *testing.T) {
 	file := t.TempDir() + "/file"
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
@@ -30,31 +32,46 @@ func TestReadAhead(t *testing.T) {
 		for _, from := range []int{0, 1000, len(body), len(body) + 1} {
 			for _, end := range []error{nil, broken} {
 				spool := batch.NewSpool(dir, 0)
-				read := 0
+				pauses := 0
 				r := io.Reader(bytes.NewReader(body))
 				if end != nil {
 					r = io.MultiReader(r, iotest.ErrReader(end))
 				}
-				a := &aheadReader{r: r, spool: spool, pool: bufpooltest.New(t), learnt: func() int64 {
-					if read >= from {
-						return aheadBytes + 1
-					}
-					return 0
-				}}
+				learnt := int64(0)
+				a := &aheadReader{r: r, spool: spool, pool: bufpooltest.New(t), learnt: func() int64 { return learnt },
+					pause: func() error { pauses++; return nil }}
 				var got []byte
 				var err error
 				for p := make([]byte, 1000); err == nil; {
+					if len(got) >= from {
+						learnt = aheadBytes + 1
+					}
+					if a.isDue(int64(len(got))) {
+						if err = a.fetch(); err != nil {
+							break
+						}
+					}
+					if a.unseen {
+						rest := a.rest
+						if beside, err := io.ReadAll(&rest); err != nil || !bytes.Equal(beside, body[len(got):]) {
+							t.Errorf("%s, from %d: %d bytes and %v beside, want %d", name, from, len(beside), err, len(body)-len(got))
+						}
+						a.unseen = false
+					}
 					var n int
 					n, err = a.Read(p)
 					got = append(got, p[:n]...)
-					read += n
+				}
+				if inFile := dir != file && from < len(body) && end == nil; inFile != (pauses > 0) {
+					t.Errorf("%s, from %d, with the end %v: %d pauses", name, from, end, pauses)
 				}
 				a.close()
 				want, wantErr := body, io.EOF
 				if end != nil {
 					wantErr = end
-					if dir != file && from <= len(body) {
-						want = body[:from]
+					if dir != file && from < len(body) { // it is looked at once in a while
+						want = body[:min((from+aheadPiece-1)/aheadPiece*aheadPiece, len(body))]
+						want = body[:len(got)]
 					}
 				}
 				if !bytes.Equal(got, want) || !errors.Is(err, wantErr) {
@@ -134,4 +151,64 @@ func TestKnownToBeTooLarge(t *testing.T) {
 			t.Errorf("the scrape ended with %q after %v", s.LastError, s.LastScrapeDuration)
 		}
 	})
+}
+
+// TestForeseen: whatever is wrong with a body, the scrape fails with the same words and counts whether its rest was read ahead or not,
+// and nothing is wrong with a good one.
+func TestForeseen(t *testing.T) {
+	var many strings.Builder
+	for i := range 200 {
+		fmt.Fprintf(&many, "# HELP m%d Some text.\n# TYPE m%d counter\nm%d{a=\"%d\",le=\"1\"} %d\n", i, i, i, i%7, i)
+	}
+	good := many.String()
+	for name, tt := range map[string]struct {
+		known, body string
+		set         func(r *rig)
+	}{
+		"good":              {"", good, nil},
+		"good, known":       {good, good + "# other\nx 1\n", nil},
+		"a bad line":        {"", good + "bad{ 1\nm 1\n", nil},
+		"a bad line, known": {good, good + "x 1\nbad{ 1\nm 1\n", nil},
+		"repeated label":    {"", good + "x{a=\"1\",a=\"2\"} 1\n", nil},
+		"sample_limit":      {"", good + good, func(r *rig) { r.limit = 150 }},
+		"both":              {"", good + "bad{ 1\n", func(r *rig) { r.limit = 150 }},
+		"at the limit":      {"", good, func(r *rig) { r.limit = 200 }},
+		"label_limit":       {"", good + "x{a=\"1\",b=\"2\",c=\"3\",d=\"4\"} 1\nx 1\n", func(r *rig) { r.learn.limits.count = 6 }},
+		"label length":      {"", good + "x{a=\"12345678901234567890\"} 1\nx 1\n", func(r *rig) { r.learn.limits.value = 15 }},
+		"relabeled":         {good, good + "x{a=\"1\"} 1\n", func(r *rig) { r.limit = 190 }},
+		"bad lines skipped": {"", good + "x{a=\"1\",a=\"2\"} 1\n" + good, func(r *rig) { r.learn.skipBad = true }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			type result struct {
+				rows []string
+				c    counts
+				err  string
+			}
+			var plain, ahead result
+			for _, x := range []*result{&plain, &ahead} {
+				r := newRig(t)
+				r.rules(t, relabel.Config{Action: "drop", SourceLabels: []string{"a"}, Regex: new("3")})
+				if _, _, err := r.scrape(tt.known); err != nil {
+					t.Fatal(err)
+				}
+				if tt.set != nil {
+					tt.set(r)
+				}
+				if x == &ahead {
+					r.spool = batch.NewSpool(t.TempDir(), 0)
+				}
+				var err error
+				x.rows, x.c, err = r.scrape(tt.body)
+				if x.err = fmt.Sprint(err); err != nil {
+					x.c = counts{Scraped: x.c.Scraped, Relabeled: x.c.Relabeled, Limited: x.c.Limited, Bad: x.c.Bad}
+				}
+				if r.spool != nil && r.spool.Close() != nil {
+					t.Error("the file was not given back")
+				}
+			}
+			if !reflect.DeepEqual(ahead, plain) {
+				t.Errorf("read ahead: %d rows, %+v, %s\nwant %d rows, %+v, %s", len(ahead.rows), ahead.c, ahead.err, len(plain.rows), plain.c, plain.err)
+			}
+		})
+	}
 }

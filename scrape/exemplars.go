@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"scraper/batch"
+	"scraper/internal/slab"
 	"scraper/labelcompress"
 	"scraper/labelset"
 	"scraper/streamparse"
@@ -27,8 +28,9 @@ type lastExemplars struct {
 	// of is by the hash of the label sets. That two of a process collide is no more likely than a damaged memory, and costs
 	// an exemplar.
 	of map[uint64]lastExemplar
-	// pending is what counts from the commit on.
+	// pending is what counts from the commit on, and more what goes beyond keepPending.
 	pending []pendingExemplar
+	more    slab.Vec[pendingExemplar]
 	// scrapes counts good scrapes, so that what is gone can be forgotten.
 	scrapes uint32
 	// forgotten is how many series were forgotten since of was made, which keeps their room.
@@ -60,7 +62,7 @@ const (
 )
 
 func (l *lastExemplars) bytes() int64 {
-	return int64(len(l.of))*lastExemplarBytes + int64(cap(l.pending))*pendingExemplarBytes
+	return int64(len(l.of))*lastExemplarBytes + int64(cap(l.pending)+l.more.Cap())*pendingExemplarBytes
 }
 
 // isNew reports whether e, whose labels have the given hash and whose time is at, is to be sent after the exemplar x.
@@ -90,18 +92,20 @@ func (l *lastExemplars) settle() {
 
 // commit ends a good scrape.
 func (l *lastExemplars) commit() {
-	if len(l.of) == 0 && len(l.pending) == 0 {
+	if len(l.of)+len(l.pending) == 0 {
 		return
 	}
 	if l.of == nil {
-		l.of = make(map[uint64]lastExemplar, len(l.pending))
+		l.of = make(map[uint64]lastExemplar, len(l.pending)+l.more.Len())
 	}
 	for _, p := range l.pending {
 		l.of[p.series] = p.lastExemplar
 	}
-	if l.pending = l.pending[:0]; cap(l.pending) > keepPending {
-		l.pending = nil
+	for i := range uint32(l.more.Len()) {
+		p := l.more.At(i)
+		l.of[p.series] = p.lastExemplar
 	}
+	l.forgetPending()
 	if l.scrapes++; l.scrapes%exemplarSweep != 0 {
 		return
 	}
@@ -114,6 +118,21 @@ func (l *lastExemplars) commit() {
 	if len(l.of) == 0 {
 		*l = lastExemplars{}
 	}
+}
+
+// add has an exemplar of a series count from the commit on.
+func (l *lastExemplars) add(series uint64, x lastExemplar) {
+	if p := (pendingExemplar{series, x}); len(l.pending) < keepPending {
+		l.pending = append(l.pending, p)
+	} else {
+		l.more.Push(p)
+	}
+}
+
+// forgetPending drops what was to count from the commit on.
+func (l *lastExemplars) forgetPending() {
+	l.pending = l.pending[:0]
+	l.more.Reset()
 }
 
 // appendExemplars adds those of the current entry's exemplars which were not sent yet, oldest first. Its sample has the
@@ -164,6 +183,6 @@ func (r *reading) appendExemplars(set labelset.ID, ts int64) {
 	}
 	if changed && last.millis != math.MinInt64 {
 		last.scrape = known.scrapes
-		known.pending = append(known.pending, pendingExemplar{series, last})
+		known.add(series, last)
 	}
 }

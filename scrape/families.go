@@ -19,6 +19,9 @@ const (
 	metadataEvery = time.Minute
 	// maxHelpBytes is how much of a HELP text is kept.
 	maxHelpBytes = 4 << 10
+	// maxFamilyBytes is how much of the dictionary the families of one target may take. Real programs' take a tenth; but no
+	// limit of samples bounds the lines of a body which are none. What is beyond it is left out.
+	maxFamilyBytes = 4 << 20
 )
 
 // families is what a target says of its families: TYPE, HELP and UNIT. A family is one label in the agent's dictionary, its
@@ -28,6 +31,8 @@ type families struct {
 	refs []labelcompress.Ref
 	// sentMillis is when all of them were sent last.
 	sentMillis int64
+	// full: the body had more than maxFamilyBytes.
+	full bool
 }
 
 // familyReading is a scrape's transaction on a target's families: begin, any number of line, with a flush before the
@@ -41,6 +46,8 @@ type familyReading struct {
 	differs bool
 	former  map[labelcompress.Ref]struct{} // of.refs, once they differ
 	learnt  int64                          // what the new ones of other take in the dictionary, in bytes
+	taken   int64                          // what all of other take
+	full    bool                           // some were left out
 
 	pending bool // there is a current family, of which samples have not come
 	// lateUnits says that a unit may follow the samples. assumed: the family which was flushed last had one in the last body,
@@ -63,6 +70,7 @@ func (f *familyReading) begin(of *families, dict *labelcompress.Dict, nowMillis 
 	f.due = nowMillis-of.sentMillis >= metadataEvery.Milliseconds()
 	f.pending, f.next, f.differs = false, 0, false
 	f.other, f.former, f.learnt = nil, nil, 0
+	f.taken, f.full = 0, false
 }
 
 // end lets go of the target, and of scratch memory that an unusual text took.
@@ -119,11 +127,21 @@ func (f *familyReading) flush(b *batch.Batch) {
 	if !f.differs && f.next < len(f.of.refs) && (f.is(f.of.refs[f.next]) || f.lateUnits && f.assume(f.of.refs[f.next])) {
 		f.next++
 	} else {
+		if f.full = f.full || !f.differs && f.of.full && f.next == len(f.of.refs); f.full {
+			return
+		}
 		f.differ()
 		ref, err := f.dict.Intern(f.name, f.value)
 		if err != nil { // no room: metadata are the first to be done without
 			return
 		}
+		cost := f.dict.Cost(ref)
+		if f.taken+cost > maxFamilyBytes {
+			f.dict.Release(ref)
+			f.full = true
+			return
+		}
+		f.taken += cost
 		f.other = append(f.other, ref)
 		if _, ok := f.former[ref]; !ok {
 			f.learnt += f.dict.Cost(ref)
@@ -150,6 +168,7 @@ func (f *familyReading) differ() {
 	f.other = slices.Clone(f.of.refs[:f.next])
 	for _, ref := range f.other {
 		f.dict.Acquire(ref)
+		f.taken += f.dict.Cost(ref)
 	}
 	f.former = make(map[labelcompress.Ref]struct{}, len(f.of.refs))
 	for _, ref := range f.of.refs {
@@ -207,10 +226,14 @@ func (f *familyReading) assume(ref labelcompress.Ref) bool {
 // again flushes the family which was flushed last with another unit.
 func (f *familyReading) again(b *batch.Batch) {
 	f.assumed = false
+	if f.full { // it was left out
+		return
+	}
 	if !f.differs {
 		f.next--
 		f.differ()
 	} else if n := len(f.other) - 1; n >= 0 && f.is(f.other[n]) { // it is not, if there was no room for it
+		f.taken -= f.dict.Cost(f.other[n])
 		f.dict.Release(f.other[n])
 		f.other = f.other[:n]
 	}
@@ -229,6 +252,7 @@ func (f *familyReading) commit(nowMillis int64) {
 		f.of.refs, f.other = f.other, f.of.refs
 		f.abort()
 	}
+	f.of.full = f.full
 	if f.due {
 		f.of.sentMillis = nowMillis
 	}

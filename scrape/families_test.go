@@ -126,3 +126,46 @@ func (w *world) metadata() []Metadata {
 	w.t.Fatal("the target is not among those of Metadata()")
 	return nil
 }
+
+// TestManyFamilies: what the families of a target take is bounded, whatever its body has, and what is beyond comes when there is room.
+func TestManyFamilies(t *testing.T) {
+	bubble(t, Options{Dialect: config.Prometheus, Metadata: true}, func(w *world) {
+		const n = 2 * maxFamilyBytes / (1 << 10)
+		body := func(from, to int) string {
+			var b strings.Builder
+			for i := from; i < to; i++ {
+				fmt.Fprintf(&b, "# HELP f%05d %05d%s\nf%05[1]d 1\n", i, i, strings.Repeat("x", 1000))
+			}
+			return b.String() + "a 1\n"
+		}
+		e := w.export("a:80", body(0, n))
+		w.apply(oneJob())
+		w.run()
+		w.scrapeNow()
+		first := w.metadata()
+		if len(first) < n/3 || len(first) > n/2 {
+			t.Fatalf("%d families are kept of %d of 1 KiB, want %d bytes", len(first), n, maxFamilyBytes)
+		}
+		if sent := w.sink.takeFamilies(); len(sent) != len(first) {
+			t.Errorf("%d families were sent, and %d kept", len(sent), len(first))
+		}
+		check := func(what, text string, sent int, want ...Metadata) {
+			t.Helper()
+			e.set(text)
+			w.scrapeNow()
+			if got := w.sink.takeFamilies(); len(got) != sent {
+				t.Errorf("%s: %d families were sent, want %d", what, len(got), sent)
+			}
+			if got := w.metadata(); !slices.Equal(got, want) {
+				t.Errorf("%s: %d families are kept, want %d", what, len(got), len(want))
+			}
+		}
+		k := len(first)
+		check("the same again", body(0, n), 0, first...)
+		check("some of them", body(0, k-2), 0, first[:k-2]...)
+		check("as many as there were", body(0, k), 2, first...)
+		check("all", body(0, n), 0, first...)
+		check("one at the beginning is gone", body(1, n), 1, append(slices.Clone(first[1:]), Metadata{
+			Family: fmt.Sprintf("f%05d", k), Type: "unknown", Help: fmt.Sprintf("%05d", k) + strings.Repeat("x", 1000)})...)
+	})
+}

@@ -246,6 +246,19 @@ type yieldingReader struct {
 	held *bool
 }
 
+// pause lets others have the worker for a moment, for who has much to parse that is here. It returns an error if the scrape was
+// given up; what came in time may take longer, as in Prometheus.
+func (y *yieldingReader) pause() error {
+	y.w.release()
+	*y.held = false
+	y.w <- struct{}{}
+	*y.held = true
+	if cause, ok := errors.AsType[giveUp](context.Cause(y.ctx)); ok {
+		return cause
+	}
+	return nil
+}
+
 func (y *yieldingReader) Read(p []byte) (int, error) {
 	y.w.release()
 	*y.held = false

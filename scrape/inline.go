@@ -144,10 +144,15 @@ func (r *reading) refused() error {
 	if r.inline.over {
 		return &MemoryError{Missing: r.inline.series, Series: r.afterRelabeling(), Err: r.inline.err}
 	}
-	if r.tooLarge != nil && r.afterRelabeling() <= r.sampleLimit {
+	return r.limitError(r.afterRelabeling())
+}
+
+// limitError is the error of a body which went beyond a limit other than that of memory, and has so many samples.
+func (r *reading) limitError(samples int) error {
+	if r.tooLarge != nil && samples <= r.sampleLimit {
 		return r.tooLarge
 	}
-	return &LimitError{What: "sample_limit", Limit: int64(r.sampleLimit), Got: int64(r.afterRelabeling())}
+	return &LimitError{What: "sample_limit", Limit: int64(r.sampleLimit), Got: int64(samples)}
 }
 
 // appendInline adds the automatic series of a target to b, of which not even these fit into the dictionary.

@@ -91,13 +91,18 @@ func (l *learner) labels(p *streamparse.Parser) (kept bool, err error) {
 
 // copyLabels fills ls with the views, sorted by name. Its strings are views of text, which the next series overwrites.
 func (l *learner) copyLabels() {
-	l.text = l.text[:0]
+	size := 0
+	for _, v := range l.views {
+		size += len(v.Name) + len(v.Value)
+	}
+	l.text = slices.Grow(l.text[:0], size)
 	for _, v := range l.views {
 		l.text = append(append(l.text, v.Name...), v.Value...)
 	}
 	rest := l.text
 	l.ls.Transient = true
 	l.ls.Reset()
+	l.ls.L = slices.Grow(l.ls.L, len(l.views))
 	for _, v := range l.views {
 		n, k := len(v.Name), len(v.Name)+len(v.Value)
 		l.ls.L = append(l.ls.L, relabel.Label{Name: viewString(rest[:n]), Value: viewString(rest[n:k])})

@@ -41,6 +41,8 @@ type reading struct {
 	learn *learner
 	// families takes metadata; nil if nobody wants them.
 	families *familyReading
+	// ahead is what p reads; nil if the body's rest is not to be read ahead.
+	ahead *aheadReader
 
 	honorTime   bool
 	sampleLimit int // math.MaxInt for none
@@ -61,6 +63,8 @@ type reading struct {
 	// special says that the current entry is more than a float sample: a histogram, or a sample with exemplars.
 	special bool
 	extra   extraScratch
+	// foreseen is how many bytes of a body which fails were read beside p's.
+	foreseen int64
 }
 
 // specialFlags is the mask of flags for which a known sample is more than a value to append.
@@ -71,6 +75,11 @@ func (r *reading) body() error {
 	for {
 		if f := r.families; f != nil && f.pending && r.p.SamplesFollow() {
 			f.flush(r.b)
+		}
+		if r.ahead != nil {
+			if err := r.lookAhead(); err != nil {
+				return err
+			}
 		}
 		if err := r.expected(); err != nil {
 			return r.at(err)
@@ -279,8 +288,8 @@ func (r *reading) unknown(series []byte, hash uint64) error {
 		r.Limited++
 		return nil
 	}
-	if len(series) > maxSeriesBytes {
-		return &LimitError{What: "series length", Limit: maxSeriesBytes, Got: int64(len(series))}
+	if err := checkLength(series); err != nil {
+		return err
 	}
 	meta := uint32(len(series)) << lengthShift
 	if r.p.Newlines() > 0 {

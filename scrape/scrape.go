@@ -190,8 +190,8 @@ func (m *Manager) report(st *jobState, out *outcome, start time.Time, timeout ti
 // readBody parses the body through the target's table into the worker's batch.
 func (m *Manager) readBody(tn *turn, resp *http.Response, w *worker, held *bool) (counts, int64, error) {
 	t, job := tn.t, tn.st.cfg
-	plain := io.Reader(&yieldingReader{ctx: tn.life, r: resp.Body, w: m.workers, held: held})
-	body := plain
+	yielding := &yieldingReader{ctx: tn.life, r: resp.Body, w: m.workers, held: held}
+	body := io.Reader(yielding)
 	if encoding := resp.Header.Get("Content-Encoding"); encoding != "" && encoding != "identity" {
 		z, err := m.decoder(encoding, body)
 		if err != nil {
@@ -201,11 +201,11 @@ func (m *Manager) readBody(tn *turn, resp *http.Response, w *worker, held *bool)
 		body = z
 	}
 	limited := &limitedReader{r: body, max: tn.asking.rq.maxBytes, strict: m.opts.Dialect == config.Prometheus}
-	if n := resp.ContentLength; n >= 0 && body == plain && limited.isOver(n) {
+	if n := resp.ContentLength; n >= 0 && limited.r == yielding && limited.isOver(n) {
 		return counts{}, 0, limited.tooLarge()
 	}
 	table, labels := t.table.bytes(), t.table.sets.LabelBytes()
-	ahead := &aheadReader{r: limited, spool: m.spool, pool: m.opts.Pool, learnt: func() int64 {
+	ahead := &aheadReader{r: limited, spool: m.spool, pool: m.opts.Pool, pause: yielding.pause, learnt: func() int64 {
 		return t.table.bytes() - table + t.table.sets.LabelBytes() - labels + w.families.growth()
 	}}
 	defer ahead.close()
@@ -226,7 +226,7 @@ func (m *Manager) readBody(tn *turn, resp *http.Response, w *worker, held *bool)
 	l.vm, l.skipBad, l.typ = vm, vm, streamparse.TypeUntyped
 	l.legacyNames = job.Formats.LegacyNames
 	r := reading{
-		p: w.parser, tab: t.table, b: w.batch, learn: l, honorTime: job.HonorTimestamps, sampleLimit: noLimit, now: tn.start,
+		p: w.parser, tab: t.table, b: w.batch, learn: l, ahead: ahead, honorTime: job.HonorTimestamps, sampleLimit: noLimit, now: tn.start,
 	}
 	r.limits = histogramLimitsOf(job.Formats)
 	r.withStart = tn.body.StartTimestamps || tn.body.Format == streamparse.FormatProtobuf
@@ -244,7 +244,7 @@ func (m *Manager) readBody(tn *turn, resp *http.Response, w *worker, held *bool)
 	if err == nil {
 		err = w.batch.Err()
 	}
-	return r.counts, w.parser.Bytes(), err
+	return r.counts, w.parser.Bytes() + r.foreseen, err
 }
 
 // decoder returns ownership of a reader of a compressed body, which is to be given to decoders.put.

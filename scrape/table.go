@@ -36,6 +36,14 @@ const (
 	maxSeriesBytes = 1<<(32-lengthShift) - 1
 )
 
+// checkLength returns what is wrong with the length of a series text.
+func checkLength(series []byte) error {
+	if len(series) > maxSeriesBytes {
+		return &LimitError{What: "series length", Limit: maxSeriesBytes, Got: int64(len(series))}
+	}
+	return nil
+}
+
 // entryBytes is the size of an entry.
 const entryBytes = 16
 
@@ -145,7 +153,7 @@ func (t *table) begin() {
 	t.ident, t.olds, t.learnt = nil, nil, nil
 	t.sets.EndAdditions()
 	t.via, t.ownTime, t.lasts = nil, nil, nil
-	t.exemplars.pending = t.exemplars.pending[:0]
+	t.exemplars.forgetPending()
 }
 
 // expected returns the entry which should come next, nil at the end of the known ones, or when nothing is recognised.

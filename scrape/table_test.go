@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"hash/maphash"
+	"io"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"scraper/batch"
+	"scraper/bufpool"
 	"scraper/bufpool/bufpooltest"
 	"scraper/labelcompress"
 	"scraper/labelset"
@@ -27,11 +29,13 @@ type rig struct {
 	dict   *labelcompress.Dict
 	tab    *table
 	parser *streamparse.Parser
+	pool   *bufpool.Pool
 	b      *batch.Batch
 	learn  learner
 	honor  bool
 	limit  int
 	clock  int64
+	spool  *batch.Spool // if not nil, bodies are read ahead
 }
 
 func newRig(t *testing.T) *rig {
@@ -44,7 +48,7 @@ func newRig(t *testing.T) *rig {
 	}
 	r := &rig{
 		t: t, dict: dict, tab: newTable(labelset.New(dict, common), maphash.MakeSeed()),
-		parser: streamparse.New(streamparse.Options{Pool: pool}), b: batch.New(pool), honor: true, limit: noLimit, clock: 1_000_000,
+		pool: pool, parser: streamparse.New(streamparse.Options{Pool: pool}), b: batch.New(pool), honor: true, limit: noLimit, clock: 1_000_000,
 	}
 	r.learn.target = target
 	t.Cleanup(func() {
@@ -62,10 +66,17 @@ func newRig(t *testing.T) *rig {
 func (r *rig) scrape(body string) (rows []string, c counts, err error) {
 	r.clock += 1000
 	r.b.Sets, r.b.TimestampMillis = r.tab.sets, r.clock
-	r.parser.Reset(strings.NewReader(body))
+	var source io.Reader = strings.NewReader(body)
+	var ahead *aheadReader
+	if r.spool != nil {
+		ahead = &aheadReader{r: source, spool: r.spool, pool: r.pool, learnt: func() int64 { return aheadBytes + 1 }, pause: func() error { return nil }}
+		defer ahead.close()
+		source = ahead
+	}
+	r.parser.Reset(source)
 	r.learn.typ = streamparse.TypeUntyped
 	r.tab.begin()
-	rd := reading{p: r.parser, tab: r.tab, b: r.b, learn: &r.learn, honorTime: r.honor, sampleLimit: r.limit, now: time.UnixMilli(r.clock)}
+	rd := reading{ahead: ahead, p: r.parser, tab: r.tab, b: r.b, learn: &r.learn, honorTime: r.honor, sampleLimit: r.limit, now: time.UnixMilli(r.clock)}
 	err = rd.body()
 	if err == nil {
 		rd.Markers = r.tab.finish(r.b, false)
