@@ -29,6 +29,9 @@ type Cgroup struct {
 	mu    sync.Mutex
 	looks []look // at each level; none before the first
 	at    time.Time
+	// queued is what the first caller of Beside after that look, the one at queuedAt, counted itself.
+	queued   int64
+	queuedAt time.Time
 }
 
 // level is one control group.

@@ -49,6 +49,10 @@ func (c *Cgroup) Beside(budget, queued int64) (b Beside) {
 	if err := c.lookLocked(); budget <= 0 || err != nil && c.at.IsZero() {
 		return b // what was seen before is better than nothing
 	}
+	if !c.queuedAt.Equal(c.at) {
+		c.queued, c.queuedAt = queued, c.at
+	}
+	queued = max(queued, c.queued) // what went since is in what was seen
 	var most int64
 	for _, l := range c.looks {
 		if l.limit == 0 || l.limit/widest > budget {

@@ -198,6 +198,13 @@ func TestBesideSettles(t *testing.T) {
 		step("the process gave memory back, which the group shows later", 0)
 		write(3e6, 0, 0)
 		step("it does", 0)
+		write(3e6, 0, 20e6)
+		for _, queued := range []int64{15e6, 5e6, 30e6} {
+			if got, want := g.Beside(64*mib, queued).Others, max(0, 20e6-max(queued, 15e6)); got != want {
+				t.Errorf("with %d of 20 MB on tmpfs which are counted already, soon after 15: Beside().Others = %d, want %d", queued, got, want)
+			}
+		}
+		time.Sleep(cgroupEvery)
 		write(30e6, 0, 0)
 		g.resident = func() (int64, error) { return 29e6, nil }
 		step("the process' own, of which it knows late", 0)
