@@ -48,6 +48,7 @@ type soakCase struct {
 func cases() []soakCase {
 	return []soakCase{
 		{"burst", "a load which grows tenfold for a while", "resident memory within 1.2 times of an agent which never saw that, in 60 s", false, false, burst},
+		{"bursts", "other loads which grow for a while: targets, labels, formats, an outage", "the same, of each", true, true, bursts},
 		{"churn", "a fifth of all series is replaced by each scrape", "below 1 MiB in 10 minutes; the dictionary holds what is active", true, false, churn},
 		{"targetchurn", "each target is replaced after ten scrapes", "below 1 MiB in 10 minutes; descriptors, goroutines, labels and exported series as before", true, false, targetChurn},
 		{"rounds", "many small targets come and go, some times over", "resident memory within 1.2 times, live heap within 2 %; descriptors, goroutines, labels and exported series as after the first time", false, false, rounds},
