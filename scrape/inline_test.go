@@ -155,3 +155,28 @@ func TestTargetWithoutRoom(t *testing.T) {
 		}
 	})
 }
+
+// TestShareFollowsTheLabelMemory changes the bound of the dictionary while a target is known: it may have half of what that is
+// now, of which known series stay known.
+func TestShareFollowsTheLabelMemory(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dict := labelcompress.New(labelcompress.Options{MaxBytes: 4 << 20})
+		w := newWorld(t, Options{Dict: dict})
+		e := w.export("a:80", unique(0, 2000)) // 340 KB of labels
+		w.apply(oneJob())
+		w.run()
+		scrape := func(when string, series, inlineFrom, inlineTo int) {
+			t.Helper()
+			e.set(unique(0, series))
+			got := w.scrapeNow()
+			if inline := countInline(got); len(own(got)) != series || inline < inlineFrom || inline > inlineTo {
+				t.Errorf("%s: %d samples of %d came, of which %d with their labels, want %d to %d", when, len(own(got)), series, inline, inlineFrom, inlineTo)
+			}
+		}
+		scrape("at first", 2000, 0, 0)
+		dict.SetMaxBytes(800 << 10)
+		scrape("with half of 800 KiB", 2900, 300, 850)
+		dict.SetMaxBytes(4 << 20)
+		scrape("with half of 4 MiB again", 2900, 0, 0)
+	})
+}
