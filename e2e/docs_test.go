@@ -1,9 +1,12 @@
 package e2e
 
 import (
+	"math"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -51,14 +54,25 @@ func TestDocumentedMetricsExist(t *testing.T) {
 	}
 }
 
-// TestAlertRules pins that the alert rules of the documentation are such rules.
-func TestAlertRules(t *testing.T) {
-	text, err := os.ReadFile("../docs/memory.md")
+// guide returns the guide to memory, and its YAML block which begins so.
+func guide(t *testing.T, begins string) (text, block string) {
+	t.Helper()
+	b, err := os.ReadFile("../docs/memory.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, block, _ := strings.Cut(string(text), "```yaml\n")
-	block, _, _ = strings.Cut(block, "```")
+	_, block, found := strings.Cut(string(b), "```yaml\n"+begins)
+	block, _, closed := strings.Cut(block, "```")
+	if !found || !closed {
+		t.Fatalf("the guide has no YAML block which begins with %q", begins)
+	}
+	return string(b), begins + block
+}
+
+// TestAlertRules pins that the alert rules of the documentation are such rules: to a reader, and to Prometheus.
+func TestAlertRules(t *testing.T) {
+	t.Parallel()
+	_, block := guide(t, "groups:")
 	var rules struct {
 		Groups []struct {
 			Name  string
@@ -76,15 +90,98 @@ func TestAlertRules(t *testing.T) {
 	}
 	seen := make(map[string]bool)
 	for _, r := range rules.Groups[0].Rules {
-		if r.Alert == "" || seen[r.Alert] || r.Annotations["summary"] == "" || !strings.Contains(r.Expr, "scraper_") ||
-			strings.Count(r.Expr, "(") != strings.Count(r.Expr, ")") {
+		if r.Alert == "" || seen[r.Alert] || r.Annotations["summary"] == "" || r.Expr == "" {
 			t.Errorf("alert %+v, want a name of its own, an expression and a summary", r)
 		}
 		seen[r.Alert] = true
-		if r.For != "" {
-			if _, err := time.ParseDuration(r.For); err != nil {
-				t.Errorf("alert %s: for: %v", r.Alert, err)
-			}
+	}
+	promtool, err := exec.LookPath("promtool")
+	if err != nil {
+		t.Skip("there is no promtool, which Debian's package prometheus has")
+	}
+	dir := t.TempDir()
+	// An agent whose memory was short for a moment an hour ago, one which never was short of it, and one which leaks.
+	test := `
+rule_files: [rules.yml]
+evaluation_interval: 1m
+tests:
+- interval: 1m
+  input_series:
+  - {series: 'scraper_memlimit_level{instance="tight"}', values: '0x59 1 0x600'}
+  - {series: 'scraper_memlimit_budget_bytes{instance="tight"}', values: '67108864x2000'}
+  - {series: 'scraper_memlimit_recommended_bytes{instance="tight"}', values: '67108864x59 100663296x1941'}
+  - {series: 'scraper_scrape_memory_held_targets{instance="tight",reason="shed"}', values: '0x59 2x30 0x600'}
+  - {series: 'scraper_memlimit_level{instance="wide"}', values: '0x2000'}
+  - {series: 'scraper_memlimit_budget_bytes{instance="wide"}', values: '67108864x2000'}
+  - {series: 'scraper_memlimit_recommended_bytes{instance="wide"}', values: '33554432x2000'}
+  - {series: 'scraper_scrape_memory_held_targets{instance="wide",reason="shed"}', values: '0x2000'}
+  - {series: 'scraper_memlimit_live_bytes{instance="leaks"}', values: '10000000+20000x2000'}
+  - {series: 'scraper_labelcompress_items{instance="leaks"}', values: '5000x2000'}
+  - {series: 'scraper_memlimit_live_bytes{instance="wide"}', values: '10000000+20000x2000'}
+  - {series: 'scraper_labelcompress_items{instance="wide"}', values: '5000+10x2000'}
+  alert_rule_test:
+  - {eval_time: 1h10m, alertname: ScraperTargetsHeldBack, exp_alerts: [{exp_labels: {instance: tight, reason: shed}}]}
+  - {eval_time: 2h, alertname: ScraperTargetsHeldBack, exp_alerts: []}
+  - {eval_time: 3h, alertname: ScraperMemoryLimitTooSmall, exp_alerts: [{exp_labels: {instance: tight}}]}
+  - {eval_time: 30h, alertname: ScraperMemoryLimitTooSmall, exp_alerts: []}
+  - {eval_time: 30h, alertname: ScraperMemoryGrows, exp_alerts: [{exp_labels: {instance: leaks}}]}
+`
+	// What the alerts say is not compared.
+	bare := regexp.MustCompile(`(?m)^ *annotations:.*\n`).ReplaceAllString(block, "")
+	for name, text := range map[string]string{"rules.yml": bare, "whole.yml": block, "test.yml": test} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, args := range [][]string{{"check", "rules", "whole.yml"}, {"test", "rules", "test.yml"}} {
+		cmd := exec.CommandContext(t.Context(), promtool, args...)
+		cmd.Dir = dir
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("promtool %s: %v\n%s", strings.Join(args, " "), err, out)
+		}
+	}
+}
+
+// TestSizingRule compares the rule of the guide with its table: it gives no less than what was recommended for a measured
+// load, and not much more. The manifest has a limit, and requests all of it.
+func TestSizingRule(t *testing.T) {
+	text, block := guide(t, "containers:")
+	var pod struct {
+		Containers []struct {
+			Args      []string
+			Resources struct{ Requests, Limits map[string]string }
+		}
+	}
+	if err := yaml.Unmarshal([]byte(block), &pod); err != nil || len(pod.Containers) != 1 {
+		t.Fatalf("the manifest: %v, %d containers", err, len(pod.Containers))
+	}
+	c := pod.Containers[0]
+	if m := c.Resources.Limits["memory"]; m == "" || c.Resources.Requests["memory"] != m || len(c.Args) == 0 {
+		t.Errorf("the manifest's container is %+v, want a limit of memory, and a request of as much", c)
+	}
+
+	number := func(s string) float64 {
+		n, err := strconv.ParseFloat(strings.ReplaceAll(s, ",", ""), 64)
+		if err != nil {
+			t.Fatalf("the guide: %v", err)
+		}
+		return n
+	}
+	rule := regexp.MustCompile(`limit = ([\d.]+) × \(([\d.]+) MiB \+ ([\d.]+) B × series \+ ([\d.]+) KiB × targets \+ ([\d.]+) B × series of the largest target\) \+ ([\d.]+) MiB`).FindStringSubmatch(text)
+	if rule == nil {
+		t.Fatal("the guide has no rule of the form which is known")
+	}
+	rows := regexp.MustCompile(`(?m)^\| ([\d,]+) × ([\d,]+) \| .* \| (\d+) MiB \|$`).FindAllStringSubmatch(text, -1)
+	if len(rows) < 8 {
+		t.Errorf("%d rows of the table were found, want all", len(rows))
+	}
+	for _, r := range rows {
+		targets, each, recommended := number(r[1]), number(r[2]), number(r[3])
+		limit := number(rule[1])*(number(rule[2])+(number(rule[3])*targets*each+number(rule[4])*1024*targets+number(rule[5])*each)/(1<<20)) + number(rule[6])
+		limit = max(32, 16*math.Ceil(limit/16))
+		t.Logf("%s × %s: %.0f MiB by the rule, %.0f were recommended", r[1], r[2], limit, recommended)
+		if limit < recommended || limit > 1.35*recommended+16 {
+			t.Errorf("%s × %s: the rule gives %.0f MiB, and %.0f were recommended", r[1], r[2], limit, recommended)
 		}
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"time"
 
 	"scraper/bench/body"
@@ -39,8 +41,9 @@ func (l *labelled) Samples() int { return l.samples }
 // crashLoop kills the agent again and again while a backlog lies on its disk: a process which was killed for memory must not
 // come back to the same death, and scrapes at once.
 func crashLoop(ctx context.Context, t *trial) error {
-	const n, series, kills, interval = 50, 1000, 5, time.Second
-	backlog := pick[float64](t.form, 64<<20, 1<<30, 2<<30)
+	const n, kills, interval = 50, 5, time.Second
+	series := pick(t.form, 1000, 2000, 2000) // 10 and 20 MB a second
+	backlog := pick[float64](t.form, 64<<20, 2<<30, 2<<30)
 	o := rigOptions{limit: 128 << 20, args: []string{"-remoteWrite.protocol=1.0"}}
 	r, err := t.rig(ctx, o)
 	if errors.Is(err, errSkip) { // it can be killed otherwise
@@ -67,16 +70,18 @@ func crashLoop(ctx context.Context, t *trial) error {
 		}
 		return m.sum("scraper_remotewrite_queue_disk_bytes")
 	}
+	filling := time.Now()
 	if err := r.until(ctx, "a backlog", 20*time.Minute, func() bool { return onDisk() >= backlog }); err != nil {
 		return err
 	}
-	var first, all time.Duration
+	filled, size := time.Since(filling), onDisk()
+	var first, all, waited time.Duration
 	how := ""
 	for range kills {
 		if how, err = r.killForMemory(ctx); err != nil {
 			return err
 		}
-		begun := time.Now()
+		begun, before := time.Now(), waitedForProcessor(os.Getpid())
 		if err := r.start(); err != nil {
 			return err
 		}
@@ -85,12 +90,15 @@ func crashLoop(ctx context.Context, t *trial) error {
 			return err
 		}
 		first, all = max(first, one), max(all, each)
+		waited = max(waited, waitedForProcessor(r.process.PID())+waitedForProcessor(os.Getpid())-before)
 	}
-	t.figure("%.0f MiB on disk; killed %d times by %s; first scrape at most %.2f s after the start, all %d targets at most %.2f s", onDisk()/(1<<20),
-		kills, how, first.Seconds(), n, all.Seconds())
-	t.wantAtMost("first scrape after a start", first.Seconds(), 2, "s")
+	t.figure("%.0f MiB on disk after %.0f s; killed %d times by %s; first scrape at most %.2f s after the start, all %d targets at most %.2f s",
+		size/(1<<20), filled.Seconds(), kills, how, first.Seconds(), n, all.Seconds())
+	// In the short form the machine may do much else: what had to wait for a processor is not the agent's fault.
+	spare := pick(t.form, waited.Seconds(), 0, 0)
+	t.wantAtMost("first scrape after a start", first.Seconds(), 2+spare, "s")
 	// Their turns are spread over the interval.
-	t.wantAtMost("all targets scraped after a start", all.Seconds(), 2+interval.Seconds(), "s")
+	t.wantAtMost("all targets scraped after a start", all.Seconds(), 2+interval.Seconds()+spare, "s")
 	if r.group != nil {
 		killed, err := r.group.Killed()
 		t.want(err == nil && killed <= 2*kills, "killed for memory %d times (%v), want %d, and as often at most who took it", killed, err, kills)
@@ -105,7 +113,7 @@ func crashLoop(ctx context.Context, t *trial) error {
 	got := int64(r.sink.Counts().Samples)
 	t.figure("delivered in %.0f s: %d samples, and %d were served", time.Since(begun).Seconds(), got, served)
 	// What came within a second before a kill may be lost; automatic series come on top.
-	t.want(got >= served-kills*2*n*series, "%d samples arrived of %d, want all but what %d kills may lose", got, served, kills)
+	t.want(got >= served-int64(kills*2*n*series), "%d samples arrived of %d, want all but what %d kills may lose", got, served, kills)
 	return r.end(ctx)
 }
 
@@ -123,4 +131,21 @@ func (r *rig) firstScrapes(ctx context.Context, targets []*farm.Target, begun ti
 		return true
 	})
 	return first, all, err
+}
+
+// waitedForProcessor is how long the threads of a process were ready to run and did not, together; 0 where the kernel does
+// not count it.
+func waitedForProcessor(pid int) (sum time.Duration) {
+	files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid)) // the pattern is a good one
+	for _, f := range files {
+		text, err := os.ReadFile(f)
+		if err != nil {
+			continue // the thread has ended
+		}
+		var ran, waited int64
+		if _, err := fmt.Sscan(string(text), &ran, &waited); err == nil {
+			sum += time.Duration(waited)
+		}
+	}
+	return sum
 }

@@ -78,6 +78,7 @@ type memoryPage struct {
 		Name  string
 		Bytes int64
 	}
+	Budget struct{ MostUsedBytes, RecommendedBytes int64 }
 }
 
 // large are the parts of a MiB and more.

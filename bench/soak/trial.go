@@ -57,6 +57,7 @@ func cases() []soakCase {
 		{"pinned", "a target and a destination which never answer, while the configuration changes", "bounded; the gauge names the holder", true, false, pinned},
 		{"limit", "a load of three times what fits into a control group", "never killed; small targets complete and on time; what was shed is counted; CPU below twice the unlimited agent's", false, false, limit},
 		{"smallest", "the smallest limit in which 200 × 5,000 series are delivered, and what peers need", "reported", false, true, smallest},
+		{"recommended", "three loads, each in the limit that the agent recommends for it", "the level stays normal", false, false, recommended},
 		{"sockets", "200 targets which answer 4 MB at the same moment, in 64 MiB", "never killed; all of them are scraped", false, false, sockets},
 		{"crashloop", "killed for memory five times in a row, with a backlog on disk", "each start scrapes within 2 s; nothing of the backlog is missing", false, false, crashLoop},
 		{"cores", "one and two visible cores; 16 and 64 forced", "resident memory within 15 % of each other; the forced ones reported", false, false, cores},
