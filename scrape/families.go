@@ -21,7 +21,7 @@ const (
 	maxHelpBytes = 4 << 10
 	// maxFamilyBytes is how much of the dictionary the families of one target may take. Real programs' take a tenth; but no
 	// limit of samples bounds the lines of a body which are none. What is beyond it is left out.
-	maxFamilyBytes = 4 << 20
+	maxFamilyBytes = 2 << 20
 )
 
 // families is what a target says of its families: TYPE, HELP and UNIT. A family is one label in the agent's dictionary, its

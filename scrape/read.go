@@ -144,6 +144,9 @@ func (r *reading) expected() error {
 		if err := r.known(i, e.hash, e.meta, tab.isSeen(i)); err != nil {
 			return err
 		}
+		if r.ahead != nil && !r.ahead.begun && p.Bytes() >= r.ahead.lookAt { // exemplars are learnt here, too
+			return nil
+		}
 	}
 }
 
