@@ -1,31 +1,19 @@
 package main
 
 import (
-	"bytes"
-	"compress/gzip"
 	"context"
 	"encoding/json"
-	"fmt"
-	"io"
-	"math/rand/v2"
 	"net"
 	"net/http"
-	"strconv"
-	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"scraper/bench/agent"
 	"scraper/bench/farm"
+	"scraper/bench/proc"
 	"scraper/bench/report"
 )
-
-// attack is an answer which is made to hurt.
-type attack struct {
-	name  string
-	write func(w io.Writer) error // the whole answer, with its head
-	free  bool                    // its job has no sample_limit
-}
 
 // mostMoved is what an attack may add to resident memory, in bytes.
 const mostMoved = 16 << 20
@@ -66,10 +54,13 @@ func hostile(ctx context.Context, t *trial) error {
 		return err
 	}
 	begun, base := time.Now(), r.peak(time.Now().Add(-2*time.Second))
-	all := attacks(pick(t.form, 4, 40, 400), t.form != short)
+	most, stop := r.watch()
+	defer stop()
+	all := attacks(pick(t.form, 4, 40, 400), t.form == short)
 	for i := range all {
 		a := &all[i]
 		answered.Store(0)
+		most.Store(0)
 		now.Store(a)
 		from := time.Now()
 		times := pick[int64](t.form, 1, 2, 10)
@@ -89,7 +80,7 @@ func hostile(ctx context.Context, t *trial) error {
 			return err == nil && health == "down" && reason != ""
 		})
 		t.want(err == nil, "%s: the target is %q because of %q, want it down with a reason", a.name, health, reason)
-		moved := r.peak(from) - base
+		moved := most.Load() - base
 		if a.name != "cut" {
 			t.figure("%s: %+.1f MiB; %s", a.name, mib(moved), shorten(reason))
 		}
@@ -98,6 +89,29 @@ func hostile(ctx context.Context, t *trial) error {
 	now.Store(nil)
 	t.onTime("neighbours", neighbours, begun, interval)
 	return r.finish(ctx)
+}
+
+// watch keeps the most of the agent's resident anonymous memory, in bytes, until stop is called. It looks often enough to meet what is
+// there for a moment.
+func (r *rig) watch() (most *atomic.Int64, stop func()) {
+	most = new(atomic.Int64)
+	end := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		tick := time.NewTicker(5 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			if mem, err := proc.ReadMemory(int(r.pid.Load())); err == nil && mem.Anon > most.Load() {
+				most.Store(mem.Anon)
+			}
+			select {
+			case <-tick.C:
+			case <-end:
+				return
+			}
+		}
+	})
+	return most, func() { close(end); wg.Wait() }
 }
 
 func shorten(s string) string {
@@ -147,144 +161,4 @@ func (r *rig) health(job string, from time.Time) (health, reason string, err err
 		}
 	}
 	return "", "", nil
-}
-
-// attacks are all attacks, cuts of them at random places of a body, with those against a job without limits if asked for.
-func attacks(cuts int, unlimited bool) []attack {
-	plain := func(w io.Writer, more string, body func(w io.Writer) error) error {
-		if _, err := fmt.Fprintf(w, "HTTP/1.1 200 OK\r\nContent-Type: text/plain; version=0.0.4\r\n%sConnection: close\r\n\r\n", more); err != nil {
-			return err
-		}
-		return body(w)
-	}
-	repeat := func(text string, bytes int) func(w io.Writer) error {
-		block := strings.Repeat(text, max(1, (64<<10)/len(text)))
-		return func(w io.Writer) error {
-			for n := 0; n < bytes; n += len(block) { // a block more than asked for at the most
-				if _, err := io.WriteString(w, block); err != nil {
-					return err
-				}
-			}
-			return nil
-		}
-	}
-	bomb := func(w io.Writer) error {
-		return plain(w, "Content-Encoding: gzip\r\n", func(w io.Writer) error { _, err := w.Write(gzipBomb()); return err })
-	}
-	const endless = 1 << 30
-	all := []attack{
-		{name: "endless line", write: func(w io.Writer) error { return plain(w, "", repeat("a", endless)) }},
-		{name: "endless comment", write: func(w io.Writer) error {
-			return plain(w, "", func(w io.Writer) error {
-				_, _ = io.WriteString(w, "# HELP a ")
-				return repeat("a ", endless)(w)
-			})
-		}},
-		{name: "gzip bomb", write: bomb},
-		{name: "zstd with a window of 3.75 GiB", write: func(w io.Writer) error {
-			return plain(w, "Content-Encoding: zstd\r\n", func(w io.Writer) error { _, err := w.Write(zstdWindow(0xaf)); return err })
-		}},
-		{name: "zstd with a window of 8 MiB", write: func(w io.Writer) error {
-			return plain(w, "Content-Encoding: zstd\r\n", func(w io.Writer) error { _, err := w.Write(zstdWindow(13 << 3)); return err })
-		}},
-		{name: "100,000 labels", write: func(w io.Writer) error {
-			return plain(w, "", func(w io.Writer) error {
-				b := []byte("a{")
-				for i := range 100_000 {
-					b = fmt.Appendf(b, `l%d="v",`, i)
-				}
-				_, err := w.Write(append(b, "} 1\n"...))
-				return err
-			})
-		}},
-		{name: "a label of 10 MB", write: func(w io.Writer) error {
-			return plain(w, "", func(w io.Writer) error {
-				_, _ = io.WriteString(w, `a{l="`)
-				if err := repeat("v", 10_000_000)(w); err != nil {
-					return err
-				}
-				_, err := io.WriteString(w, "\"} 1\n")
-				return err
-			})
-		}},
-		{name: "1,000,000 families", write: func(w io.Writer) error {
-			return plain(w, "", func(w io.Writer) error {
-				var b []byte
-				for i := range 1_000_000 {
-					b = fmt.Appendf(b, "# HELP family_%d It is the only one of its name.\n# TYPE family_%d counter\nfamily_%d 1\n", i, i, i)
-					if len(b) > 64<<10 || i == 999_999 {
-						if _, err := w.Write(b); err != nil {
-							return err
-						}
-						b = b[:0]
-					}
-				}
-				return nil
-			})
-		}},
-		{name: "endless head", write: func(w io.Writer) error {
-			_, _ = io.WriteString(w, "HTTP/1.1 200 OK\r\nX: ")
-			return repeat("a", endless)(w)
-		}},
-		{name: "endless chunk size", write: func(w io.Writer) error {
-			_, _ = io.WriteString(w, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
-			return repeat("0", endless)(w)
-		}},
-		{name: "no HTTP", write: func(w io.Writer) error { _, err := w.Write(bytes.Repeat([]byte{0xff, 0}, 10000)); return err }},
-	}
-	var text []byte
-	for i := range 50 {
-		text = fmt.Appendf(text, "# TYPE family_%d counter\nfamily_%d{label=\"a value\"} %d\n", i, i, i)
-	}
-	random := rand.New(rand.NewPCG(1, 2))
-	for range cuts {
-		at := random.IntN(len(text))
-		all = append(all, attack{name: "cut", write: func(w io.Writer) error {
-			return plain(w, "Content-Length: "+strconv.Itoa(len(text))+"\r\n", func(w io.Writer) error { _, err := w.Write(text[:at]); return err })
-		}})
-	}
-	// The last one: what it leaves behind goes when the next garbage collection comes.
-	if unlimited {
-		all = append(all,
-			attack{name: "1,000,000 families, without sample_limit", free: true, write: func(w io.Writer) error {
-				return plain(w, "", func(w io.Writer) error {
-					var b []byte
-					for i := range 1_000_000 {
-						b = fmt.Appendf(b, "# TYPE f%d counter\nf%d 1\n", i, i)
-						if len(b) > 64<<10 || i == 999_999 {
-							if _, err := w.Write(b); err != nil {
-								return err
-							}
-							b = b[:0]
-						}
-					}
-					return nil
-				})
-			}},
-			attack{name: "gzip bomb, without sample_limit", free: true, write: bomb})
-	}
-	return all
-}
-
-// gzipBomb is a gigabyte of one line, in a megabyte.
-func gzipBomb() []byte {
-	var b bytes.Buffer
-	w := gzip.NewWriter(&b)
-	line := bytes.Repeat([]byte("a 1\n"), 16<<10)
-	for range (64 << 20) / len(line) {
-		_, _ = w.Write(line) // a bytes.Buffer takes all
-	}
-	_ = w.Close()
-	return b.Bytes()
-}
-
-// zstdWindow is the head of a frame whose descriptor asks for a window, and blocks which repeat one byte.
-func zstdWindow(descriptor byte) []byte {
-	b := []byte{0x28, 0xb5, 0x2f, 0xfd, 0, descriptor}
-	const blockBytes = 128 << 10
-	for range 10_000 { // more than a gigabyte
-		head := uint32(blockBytes)<<3 | 1<<1 // RLE, not the last one
-		b = append(b, byte(head), byte(head>>8), byte(head>>16), 'a')
-	}
-	return b
 }
