@@ -17,8 +17,9 @@ const (
 	// smallBytes is what an ordinary small target takes while it is scraped. Requests up to it are never kept back by a
 	// larger one which waits: they share what is kept for growth.
 	smallBytes = 64 << 10
-	// aloneBytes is what work may have that is alone, whether there is room or not, so that something always gets on: a
-	// small part of the reserve of the smallest container.
+	// aloneBytes is what work may have that is alone, whether there is room or not, so that something always gets on, and
+	// what all small work may have together, so that it never waits behind a thousand larger ones: a small part of the
+	// reserve of the smallest container.
 	aloneBytes = 512 << 10
 )
 
@@ -175,7 +176,7 @@ func (a *Admission) fits(bytes int64) bool {
 	free := a.free()
 	kept := max(0, free+a.granted) / growthShare
 	switch {
-	case a.active == 0 && bytes <= aloneBytes:
+	case a.active == 0 && bytes <= aloneBytes, bytes <= smallBytes && a.small+bytes <= aloneBytes:
 		return true
 	case bytes <= smallBytes:
 		return bytes <= free && (a.small+bytes <= kept || bytes <= free-kept)

@@ -115,20 +115,21 @@ func TestAdmissionKeepsPlaces(t *testing.T) {
 	})
 }
 
-// TestAdmissionLetsInOne: without any room one piece of work at a time gets on, if it is not large, and a large one which
-// will not fit keeps nobody back.
+// TestAdmissionLetsInOne: without any room one piece of work at a time gets on, if it is not large, and small work
+// does beside it; a large one which will not fit keeps nobody back.
 func TestAdmissionLetsInOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAdmit(t, -5*kib1)
 		large := a.work("large", 10_000*kib1, time.Second)
 		a.work("one", 500*kib1, 3*time.Second)
-		a.work("two", kib1, time.Second)
-		a.order("without any room", "one")
+		a.work("two", 100*kib1, time.Second)
+		a.work("small", kib1, time.Second)
+		a.order("without any room", "one", "small")
 		if a.Fits(10_000*kib1) || !a.Fits(500*kib1) {
 			t.Error("Fits without room is not what is let in alone")
 		}
 		time.Sleep(3100 * time.Millisecond)
-		a.order("without any room, later", "one", "two")
+		a.order("without any room, later", "one", "small", "two")
 		if !large.Cancel() {
 			t.Error("the large one was let in")
 		}
