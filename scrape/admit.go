@@ -16,6 +16,10 @@ const (
 	// growBytes is the step in which a reservation grows: a chunk of a batch.
 	growBytes = 64 << 10
 
+	// hopeless is how many times what there could ever be a scrape must be going to take to be given up while it could go on:
+	// what is learnt may be at the body's beginning.
+	hopeless = 3
+
 	windowBytes  = 64 << 10 // of the parser, at most, but for a long line
 	scratchBytes = 12 << 10 // stack, request, read buffer
 )
@@ -23,6 +27,7 @@ const (
 // cost is what a scrape of a target takes. It is known after the first good one, or one that failed for it.
 type cost struct {
 	kept    int64 // by the target's table, and by its labels in the dictionary
+	labels  int64 // of that, by the labels
 	passing int64 // until the scrape is over
 }
 
@@ -38,7 +43,10 @@ func passingOf(bodyBytes int64, compressed bool) int64 {
 }
 
 // ShortError says that a scrape needed more memory than there was to be had.
-type ShortError struct{ Bytes int64 }
+type ShortError struct {
+	Bytes int64
+	whole cost // about what it would have taken to its end
+}
 
 func (e *ShortError) Error() string {
 	return fmt.Sprintf("memory limit: the scrape needs more than %d bytes, which are not free; a higher -memory.limit, or limit of the container, would allow it", e.Bytes)
@@ -59,7 +67,7 @@ type admitted struct {
 func (t *target) reserve() int64 {
 	switch {
 	case t.letIn > 0:
-		return t.cost.total()
+		return t.letIn
 	case t.cost.passing > 0:
 		return t.cost.passing
 	}
@@ -171,10 +179,11 @@ type metered struct {
 	m      *Manager
 	tn     *turn
 	read   *reading
-	packed bool
 	thawed bool // new series are learnt though memory is high
 	// table and labels are what the target's table and labels took before.
 	table, labels int64
+	// size is the body's, decompressed, as far as that is known; 0 if it is not.
+	size func() int64
 }
 
 // thaws lets a target learn new series though memory is high, if it is a known one which would lose what it has without
@@ -200,14 +209,38 @@ func (x *metered) afford() error {
 		return nil
 	}
 	labels := max(0, r.tab.sets.LabelBytes()-x.labels)
+	if r.families != nil {
+		labels += r.families.growth()
+	}
 	samples := r.b.Bytes()
-	need := passingOf(r.p.Bytes(), x.packed) + samples + labels + max(0, r.tab.bytes()-x.table)
+	learnt := labels + max(0, r.tab.bytes()-x.table)
+	need := passingOf(r.p.Bytes(), x.tn.packed) + samples + learnt
+	if r.tab.base > 0 && learnt > 0 {
+		x.tn.churned = max(x.tn.churned, need)
+	}
+	if r.tab.base == 0 && learnt > aheadBytes {
+		if whole := x.whole(learnt, samples); !x.m.opts.Memory.Admission().Fits(whole.total() / hopeless) {
+			return &ShortError{need, whole}
+		}
+	}
 	if need > x.tn.grant.Bytes() {
 		need = (need/growBytes + 1) * growBytes
 	}
 	visible := samples + labels + min(r.p.Bytes(), windowBytes) // what accounts show: buffers and the dictionary
 	if !x.tn.grant.Grow(need, visible) {
-		return &ShortError{need}
+		return &ShortError{need, x.whole(learnt, samples)}
 	}
 	return nil
+}
+
+// whole is about what the scrape will have taken in the end, given what it took for what was learnt and for the samples of
+// the part of the body that was read.
+func (x *metered) whole(learnt, samples int64) cost {
+	read, size := max(x.read.p.Bytes(), 1), x.size()
+	if size == 0 { // it may be over, or go on for ever
+		size = 2 * read
+	}
+	ratio := max(1, float64(size)/float64(read))
+	samples = min(int64(ratio*float64(samples)), max(samples, x.m.opts.MaxBatchBytes))
+	return cost{kept: int64(ratio * float64(learnt)), passing: passingOf(size, x.tn.packed) + samples}
 }

@@ -30,6 +30,8 @@ type aheadReader struct {
 	pause func() error
 
 	begun     bool
+	before    int64      // bytes which were read before that
+	whole     bool       // all of the rest is in the file
 	rest      fileReader // what was not read yet of the file
 	piece     *bufpool.Buf
 	unwritten []byte // what could not be written: a view of piece
@@ -70,7 +72,17 @@ func (a *aheadReader) Read(p []byte) (int, error) {
 		a.unwritten = a.unwritten[n:]
 		return n, nil
 	}
-	return a.r.Read(p)
+	n, err := a.r.Read(p)
+	a.before += int64(n)
+	return n, err
+}
+
+// size is how long the body is, if that is known; else 0.
+func (a *aheadReader) size() int64 {
+	if !a.whole {
+		return 0
+	}
+	return a.before + a.rest.end
 }
 
 // isDue reports whether the rest is to be read ahead, now that so much of the body was read.
@@ -105,6 +117,7 @@ func (a *aheadReader) fetch() error {
 		a.rest.end += int64(n)
 		if err != nil {
 			a.unseen = true
+			a.whole = true
 			return nil // a.r says again that this is its end
 		}
 	}

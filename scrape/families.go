@@ -131,6 +131,9 @@ func (f *familyReading) flush(b *batch.Batch) {
 			return
 		}
 		f.differ()
+		if isCrowded(f.dict) {
+			return
+		}
 		ref, err := f.dict.Intern(f.name, f.value)
 		if err != nil { // no room: metadata are the first to be done without
 			return

@@ -50,6 +50,29 @@ func isFull(err error) bool {
 	return errors.Is(err, labelcompress.ErrFull) || errors.Is(err, labelset.ErrShare)
 }
 
+// keptForSmall is the part of the dictionary which is kept for automatic series, and for what known targets with few labels
+// learn: a tenth. What others have learnt before must not keep a small target from being scraped; its series travel inline, but
+// not so its automatic ones. What a scrape learns and takes back is not free before the next compaction, so new targets do
+// not learn there at all.
+const keptForSmall = 10
+
+// fewLabels is up to which size, in bytes in the dictionary, a target's labels are few: those of some hundred series.
+const fewLabels = 32 << 10
+
+// errCrowded is why series are not learnt while only what is kept is left.
+var errCrowded = fmt.Errorf("what is left is kept for small targets: %w", labelcompress.ErrFull)
+
+// isCrowded reports whether only what is kept is left of the dictionary.
+func isCrowded(d *labelcompress.Dict) bool {
+	n := d.MaxBytes()
+	return n > 0 && d.Bytes() > n-n/keptForSmall
+}
+
+// isCrowded reports whether there is no room for what the target would learn.
+func (r *reading) isCrowded() bool {
+	return (r.tab.base == 0 || r.tab.sets.LabelBytes() > fewLabels) && isCrowded(r.tab.sets.Dict())
+}
+
 // inline is what a reading knows of the series which do not fit.
 type inline struct {
 	series int    // how many there were
@@ -124,11 +147,11 @@ func (r *reading) unfit(err error) {
 
 // countUnfit counts the current sample, whose labels the learner has, if it does not fit either.
 func (r *reading) countUnfit() {
-	if r.frozen {
+	dict := r.tab.sets.Dict()
+	if r.frozen || r.isCrowded() {
 		r.inline.series++
 		return
 	}
-	dict := r.tab.sets.Dict()
 	refs, err := internRefs(dict, r.learn.ls.L, r.learn.refs[:0])
 	if err != nil || !r.tab.sets.HasRoom(refs) {
 		r.inline.series++

@@ -139,7 +139,7 @@ func TestTargetWithoutRoom(t *testing.T) {
 		w.apply(cfg)
 		w.run()
 		w.pass(30 * time.Second)
-		if w.dict.Stats().Rejected == 0 {
+		if !isCrowded(w.dict) {
 			t.Fatal("the dictionary is not full")
 		}
 		w.apply(cfg + "- job_name: late\n  static_configs: [{targets: ['late:80'], labels: {long: '" + strings.Repeat("x", 100_000) + "'}}]\n")

@@ -333,6 +333,10 @@ func (r *reading) unknown(series []byte, hash uint64) error {
 		r.unfit(errShort)
 		return nil
 	}
+	if r.isCrowded() {
+		r.unfit(errCrowded)
+		return nil
+	}
 	set, err := r.learn.intern(tab.sets, timed)
 	if isFull(err) {
 		r.unfit(err)

@@ -212,10 +212,13 @@ func (m *Manager) readBody(tn *turn, resp *http.Response, w *worker, held *bool)
 	var source io.Reader = ahead
 	var meter *metered
 	if m.opts.Memory != nil {
-		meter = &metered{
-			r: ahead, m: m, tn: tn, packed: resp.Header.Get("Content-Encoding") != "",
-			table: table, labels: labels,
-		}
+		tn.packed = limited.r != yielding
+		meter = &metered{r: ahead, m: m, tn: tn, table: table, labels: labels, size: func() int64 {
+			if n := resp.ContentLength; n > 0 && !tn.packed {
+				return n
+			}
+			return ahead.size()
+		}}
 		source = meter
 	}
 	w.parser.ResetBody(source, tn.body)
@@ -307,7 +310,8 @@ func (m *Manager) finished(tn *turn, out *outcome) {
 	m.metrics.duration.Observe(duration.Seconds())
 	m.metrics.bodyBytes.Add(float64(out.bodyBytes))
 	result := "up"
-	tn.short = isShort(out.err)
+	_, missing := errors.AsType[*MemoryError](out.err)
+	tn.short = isShort(out.err) || missing
 	if tn.short || isFull(out.err) {
 		m.metrics.memoryLimited.Inc()
 	}
@@ -331,7 +335,7 @@ func (m *Manager) finished(tn *turn, out *outcome) {
 	r.batchBytes = out.batchBytes
 	table, labels := m.measure(t)
 	m.tellReleased(t)
-	tn.estimate(out, r, table+labels)
+	tn.estimate(m, out, r, table+labels)
 	r.scrapes++
 	if out.err != nil {
 		r.health, r.lastError = HealthDown, cut(out.err.Error(), 1024)

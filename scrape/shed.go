@@ -20,25 +20,9 @@ const (
 	skipsToGiveBack = 2
 	// releaseTakes is how long what was given back may still show as used: until the dictionary is compacted.
 	releaseTakes = 12 * time.Second
-	// letInEvery is the least time between two targets which are let in: until the use has been looked at again. While
-	// memory is normal it is letInFast.
-	letInEvery = 300 * time.Millisecond
-	letInFast  = 100 * time.Millisecond
-	// letInPause is how long nobody is let in after memory was critical; twice as long if that came of letting in, up to
-	// letInMost.
-	letInPause = 15 * time.Second
-	letInMost  = 10 * time.Minute
-	// ageAfter is for how long a target is held before others may not take what it needs, headFor how long it keeps
-	// that right, and headAgain how long it has to wait for it then: one which never fits must not keep out all others.
-	ageAfter  = time.Minute
-	headFor   = time.Minute
-	headAgain = 10 * time.Minute
 	// shedAtOnce is how many targets are looked for first when some are to be shed: as a rule a few large ones do, and ten
 	// thousand small ones need not be sorted.
 	shedAtOnce = 32
-	// leastOver is over how long, and up to twice that, the least room is looked for: what is in use goes up and down with
-	// each block which remote write closes.
-	leastOver = 5 * time.Second
 	// shortTick is how often the Manager looks while memory is short.
 	shortTick = time.Second
 )
@@ -47,12 +31,14 @@ const (
 type shortage struct {
 	level memlimit.Level // as of the last look
 	held  map[*target]struct{}
-	// letting is what targets need which were let in, and whose scrapes have not ended; letInAt is before when nobody is.
-	letting int64
-	letInAt time.Time
-	rooms   leasts
-	lastIn  time.Time
-	pause   time.Duration
+	// letting is what targets need which were let in, and whose scrapes have not ended, and lettingLabels what of it is for
+	// labels. The last one was let in at lastIn.
+	letting, lettingLabels int64
+	lastIn                 time.Time
+	rooms                  leasts
+	// criticalAt is when memory was critical last, and pause for how long nobody is let in after that.
+	criticalAt time.Time
+	pause      time.Duration
 	// head is the target which was held longest, until headUntil.
 	head      *target
 	headUntil time.Time
@@ -110,99 +96,20 @@ func (m *Manager) givesBackLocked(t *target, skipped uint64) bool {
 	return false
 }
 
-// holdLocked has t's scrapes skipped until it is let in.
+// holdLocked has t's scrapes skipped until it is let in. One which was let in, and was not scraped, has been held all the
+// time.
 func (m *Manager) holdLocked(t *target, reason SkipReason) {
-	s := &m.short
-	t.held = Held{Reason: reason, Since: time.Now()}
-	s.letting -= t.letIn
-	t.letIn = 0
+	s, now := &m.short, time.Now()
+	since := now
+	if t.letIn > 0 {
+		since = t.heldSince
+	}
+	t.held = Held{Reason: reason, Since: since}
+	t.tryAt = now.Add(min(tryAfter<<t.tries, tryMost))
+	t.tries = min(t.tries+1, 8)
+	s.arrive(t)
 	s.held[t] = struct{}{}
 	m.withdrawLocked(t)
-}
-
-// unholdLocked forgets that t was held.
-func (m *Manager) unholdLocked(t *target) {
-	s := &m.short
-	delete(s.held, t)
-	s.letting -= t.letIn
-	t.letIn = 0
-	if s.head == t {
-		s.head = nil
-	}
-	t.heldSince, t.held = t.held.Since, Held{}
-}
-
-// letInLocked lets one held target in, if memory is not critical, and there is room for all that it took the last time,
-// which is kept for it until it was scraped. The smallest comes first, but what one needs that has waited for long is kept
-// for it. How much room there is, is judged by the least that there was in the last seconds.
-func (m *Manager) letInLocked(now time.Time) {
-	s, mem := &m.short, m.opts.Memory
-	room := mem.Room()
-	s.rooms.add(now, room)
-	if len(s.held) == 0 || s.level == memlimit.Critical || now.Before(s.letInAt) {
-		return
-	}
-	spare := s.rooms.least() - int64(letInTo*float64(mem.Limit())) - mem.Admission().Stats().Granted - s.letting
-	best := m.headLocked(now)
-	if best == nil || best.cost.total() > spare {
-		if best != nil {
-			spare -= best.cost.total()
-		}
-		best = nil
-		for t := range s.held {
-			if c := t.cost.total(); c <= spare && (best == nil || cmp.Or(cmp.Compare(c, best.cost.total()), cmp.Compare(t.id, best.id)) < 0) {
-				best = t
-			}
-		}
-	}
-	if best == nil {
-		return
-	}
-	m.unholdLocked(best)
-	s.letInAt, s.lastIn = now.Add(s.letInWait()), now
-	best.letIn = best.cost.total()
-	s.letting += best.letIn
-	s.readmitted++
-}
-
-func (s *shortage) letInWait() time.Duration {
-	if s.level == memlimit.Normal {
-		return letInFast
-	}
-	return letInEvery
-}
-
-// leasts is the least of what was added lately.
-type leasts struct {
-	now, before int64
-	since       time.Time
-}
-
-func (l *leasts) add(now time.Time, n int64) {
-	if now.Sub(l.since) >= leastOver {
-		l.before, l.now, l.since = l.now, n, now
-	}
-	l.now = min(l.now, n)
-}
-
-func (l *leasts) least() int64 { return min(l.now, l.before) }
-
-// headLocked is the target which has been held so long that others have to leave it what it needs, if there is one.
-func (m *Manager) headLocked(now time.Time) *target {
-	s := &m.short
-	if now.Before(s.headUntil) {
-		return s.head
-	}
-	if s.head != nil {
-		s.head.headAgain = now.Add(headAgain)
-	}
-	s.head, s.headUntil = nil, now.Add(headFor/6)
-	for t := range s.held {
-		if now.Sub(t.held.Since) >= ageAfter && !now.Before(t.headAgain) && (s.head == nil || t.held.Since.Before(s.head.held.Since)) {
-			s.head, s.headUntil = t, now.Add(headFor)
-		}
-	}
-	return s.head
 }
 
 // lookLocked does what the level asks for, and returns when to look again.
@@ -218,14 +125,14 @@ func (m *Manager) lookLocked(now time.Time) time.Duration {
 	m.restWorkersLocked()
 	if s.level == memlimit.Critical {
 		if was != memlimit.Critical {
-			if now.Sub(s.lastIn) < letInMost {
+			if now.Sub(s.lastIn) < blamedFor {
 				s.pause = min(2*s.pause, letInMost)
 			}
 			s.pause = max(s.pause, letInPause)
 		}
-		s.letInAt = now.Add(s.pause)
+		s.criticalAt = now
 		m.shedLocked(now)
-	} else if now.Sub(s.letInAt) > letInMost {
+	} else if !s.isPaused(now) && (s.level == memlimit.Normal || now.Sub(s.criticalAt) > blamedFor) {
 		s.pause = 0
 	}
 	m.letInLocked(now)
@@ -301,10 +208,11 @@ func (m *Manager) shedLocked(now time.Time) {
 	}
 }
 
-// largestLocked returns the targets which would be shed, the first one first, at most n; all if it is negative.
+// largestLocked returns the targets which would be shed, the first one first, at most n; all if it is negative. What counts is
+// what they keep: what passes with a scrape is handed out anew each time, and those whose series travel inline keep little.
 func (m *Manager) largestLocked(n int) []*target {
 	order := func(a, b *target) int {
-		return cmp.Or(cmp.Compare(b.cost.total(), a.cost.total()), cmp.Compare(a.id, b.id))
+		return cmp.Or(cmp.Compare(b.cost.kept, a.cost.kept), cmp.Compare(b.cost.total(), a.cost.total()), cmp.Compare(a.id, b.id))
 	}
 	top := first[*target]{n: n, compare: order}
 	var all []*target
@@ -348,20 +256,28 @@ func (m *Manager) endedLocked(tn *turn) {
 	if t.held.Reason == SkipNone {
 		t.held = Held{} // what was skipped before counts no longer
 	}
-	if tn.letIn {
-		s.letting -= t.letIn
-		t.letIn = 0
+	switch {
+	case t.held.Reason != SkipNone: // it was shed meanwhile
+	case tn.letIn && tn.starved: // it did not get what was kept for it, as its target kept it waiting
+		m.holdLocked(t, SkipNew)
+	case !tn.short:
+		t.tries = 0
+	case m.waitsForAllLocked(tn):
+		// Others had the memory for a moment: it will wait until it gets what it needs before it begins.
+		t.cost = cost{kept: tn.former.kept, passing: tn.needs}
+	default:
+		m.holdLocked(t, SkipNew)
+		t.gaveBack = time.Time{}
 	}
-	if !tn.short || t.held.Reason != SkipNone {
-		return
+	if tn.letIn && t.held.Reason == SkipNone {
+		s.arrive(t)
 	}
-	// Others had the memory for a moment: it will wait until it gets what it needs before it begins.
-	if needs := 2 * tn.needs; needs > 0 && m.opts.Memory.Level() < memlimit.High && m.opts.Memory.Admission().Fits(needs) {
-		t.cost = cost{kept: tn.former.kept, passing: needs}
-		return
-	}
-	m.holdLocked(t, SkipNew)
-	t.gaveBack = time.Time{}
+}
+
+// waitsForAllLocked reports whether a target whose scrape ran out of memory need not be held: if nobody else had any, there
+// would be enough.
+func (m *Manager) waitsForAllLocked(tn *turn) bool {
+	return tn.needs > 0 && m.opts.Memory.Level() < memlimit.High && m.opts.Memory.Admission().Fits(tn.needs)
 }
 
 // release gives the scrape's reservation back, but for what its table grew by.
@@ -380,19 +296,24 @@ func (tn *turn) owesMarkers(m *Manager) bool {
 }
 
 // estimate notes what the scrape cost, and what it left behind. The caller holds t.mu; r is its result.
-func (tn *turn) estimate(out *outcome, r *result, grown int64) {
+func (tn *turn) estimate(m *Manager, out *outcome, r *result, grown int64) {
 	const perSeries = 64 // in the table and in the dictionary, for what real exporters send
 	tn.stays = grown
 	switch {
 	case out.err == nil:
-		packed := false
-		tn.cost = cost{kept: r.memory + r.labelBytes, passing: passingOf(out.bodyBytes, packed) + out.batchBytes}
+		passing := passingOf(out.bodyBytes, tn.packed) + out.batchBytes
+		tn.cost = cost{kept: r.memory + r.labelBytes, labels: r.labelBytes, passing: max(passing, tn.churned)}
 	case tn.short:
-		series := int64(out.afterRelabeling())
-		tn.cost = cost{kept: series * perSeries, passing: passingOf(out.bodyBytes, false) + series*12}
 		if e, ok := errors.AsType[*ShortError](out.err); ok { // there is more than was read
-			tn.needs = e.Bytes
-			tn.cost.kept = max(tn.cost.kept, 2*e.Bytes-tn.cost.passing, tn.former.kept)
+			tn.needs = e.whole.total()
+			tn.cost = cost{kept: tn.former.kept + e.whole.kept, passing: e.whole.passing}
+			return
+		}
+		series := int64(out.afterRelabeling())
+		tn.cost = cost{kept: series * perSeries, passing: passingOf(out.bodyBytes, tn.packed) + min(series*12, m.opts.MaxBatchBytes)}
+		if isFull(out.err) { // of labels; the body has no more of them than it is long
+			tn.cost.labels = out.bodyBytes
+			tn.cost.kept = max(tn.cost.kept, out.bodyBytes)
 		}
 	}
 }

@@ -46,19 +46,22 @@ type target struct {
 	ended     chan struct{} // closed when the running scrape has ended, if anybody waits for it
 
 	// The scheduler's, too, while memory is short.
-	cost       cost
-	held       Held
-	heldSince  time.Time // as of when it was let in
-	letIn      int64     // it was let in: its next scrape may learn all its series, and so many bytes are kept for it
-	headAgain  time.Time
-	asked      *memlimit.Request // the scrape which waits for memory; nil if none does
-	askedSince time.Time
-	askedDue   time.Time
-	grant      *memlimit.Grant // what it got while it was busy
-	owes       int64           // markers
-	owing      bool            // it is in shortage.owing
-	failed     bool            // its table is kept although all its series had their markers
-	gaveBack   time.Time       // when the table went
+	cost        cost
+	held        Held
+	heldSince   time.Time // as of when it was let in
+	letIn       int64     // it was let in: its next scrape may learn all its series, and so many bytes are kept for it
+	letInLabels int64     // of these, for labels
+	headAgain   time.Time
+	tryAt       time.Time         // when it is to be tried though it may not fit
+	tries       int               // how often it was held since it was scraped
+	asked       *memlimit.Request // the scrape which waits for memory; nil if none does
+	askedSince  time.Time
+	askedDue    time.Time
+	grant       *memlimit.Grant // what it got while it was busy
+	owes        int64           // markers
+	owing       bool            // it is in shortage.owing
+	failed      bool            // its table is kept although all its series had their markers
+	gaveBack    time.Time       // when the table went
 
 	// The running scrape's, or that of whoever removed the target.
 	table       *table

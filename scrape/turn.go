@@ -38,8 +38,10 @@ type turn struct {
 	cost     cost
 	former   cost
 	stays    int64 // by which the table and its labels grew
-	short    bool  // it needed more memory than there was
-	needs    int64 // what it asked for when it was refused
+	short    bool  // it needed more memory than there was, or more labels
+	needs    int64 // what it would have needed, if it was refused more
+	packed   bool  // the body was compressed
+	churned  int64 // what it took at the most, if it learnt series beside those which it knew
 	owes     int64
 	gaveBack bool
 }
