@@ -2,6 +2,7 @@ package farm
 
 import (
 	"bytes"
+	"cmp"
 	"net"
 	"time"
 
@@ -122,7 +123,7 @@ func (t *Target) answer(c net.Conn, req request, at time.Time) bool {
 		return false
 	}
 	t.arrivals = append(t.arrivals, at)
-	a, source, kind := &t.plain, t.Source, contentType
+	a, source, kind := &t.plain, t.Source, cmp.Or(t.ContentType, contentType)
 	if t.OpenMetrics != nil && req.openMetrics {
 		a, source, kind = &t.open, t.OpenMetrics, openMetricsType
 	}

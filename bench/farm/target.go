@@ -33,6 +33,8 @@ type Target struct {
 	Behaviour Behaviour
 	TLS       bool // and with the farm's token
 	Gzip      bool // if the agent accepts it
+	// ContentType is what Source's texts are. Empty: the text format.
+	ContentType string
 	// GzipLevel is how hard it is compressed; 0: as a Go program's server does by default.
 	GzipLevel int
 	// Chunked frames answers as a Go program's server does, instead of saying how long they are.
@@ -102,7 +104,7 @@ func (t *Target) prepare() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	now := time.Now()
-	t.plain.make(t, t.Source, t.Gzip, now, contentType)
+	t.plain.make(t, t.Source, t.Gzip, now, cmp.Or(t.ContentType, contentType))
 	if t.OpenMetrics != nil {
 		t.open.make(t, t.OpenMetrics, t.Gzip, now, openMetricsType)
 	}

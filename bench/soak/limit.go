@@ -21,6 +21,9 @@ const (
 // limit runs the agent in memory control groups, where the load grows until it is three times what fits, or is there at
 // once. The kernel is the witness that it was not killed.
 func limit(ctx context.Context, t *trial) error {
+	if t.shapes != "" {
+		return t.tryAll(ctx)
+	}
 	for _, size := range pick(t.form, []int64{32}, []int64{48, 64, 96, 128}, []int64{48, 64, 96, 128}) {
 		if err := t.outgrow(ctx, size); err != nil {
 			return fmt.Errorf("%d MiB: %w", size, err)
@@ -32,7 +35,7 @@ func limit(ctx context.Context, t *trial) error {
 	if err := t.atOnce(ctx); err != nil {
 		return fmt.Errorf("200 large targets in 64 MiB: %w", err)
 	}
-	return nil
+	return t.tryAll(ctx)
 }
 
 // limited makes an agent in a group of so many MiB, 0: without a group, with small targets and a job for large ones.

@@ -49,6 +49,7 @@ type flags struct {
 	agent   string
 	peers   []string // name=path
 	results string
+	shapes  string
 }
 
 func parseFlags(args []string) (flags, error) {
@@ -65,6 +66,7 @@ func parseFlags(args []string) (flags, error) {
 			return nil
 		})
 	set.StringVar(&f.results, "results", "", "file to write the table to; empty: none")
+	set.StringVar(&f.shapes, "shapes", "", "of the case limit, these shapes of the load alone, joined by commas, each with another limit in MiB if it is to have one: huge,many@96")
 	asLong := set.Bool("long", false, "the long form of each case: hours")
 	asShort := set.Bool("short", false, "the short form, which the tests run")
 	set.Usage = func() {
@@ -142,7 +144,7 @@ func newSoak(ctx context.Context, f flags, tmp string) (*soak, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &soak{form: f.form, tmp: tmp, launcher: agent.Launcher{Path: self}}
+	s := &soak{form: f.form, shapes: f.shapes, tmp: tmp, launcher: agent.Launcher{Path: self}}
 	if f.agent == "" {
 		if f.agent, err = agent.Build(ctx, "scraper", "./cmd/scraper", filepath.Join(tmp, "scraper")); err != nil {
 			return nil, err

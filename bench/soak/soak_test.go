@@ -197,3 +197,36 @@ func TestBarrier(t *testing.T) {
 		t.Errorf("%d went on, want 1", got)
 	}
 }
+
+// Shapes are chosen by name, and may have another limit.
+func TestShapesOf(t *testing.T) {
+	chosen, err := shapesOf("huge,many@96")
+	if err != nil || len(chosen) != 2 || chosen[0].limit != 48 || chosen[1].name != "many" || chosen[1].limit != 96 {
+		t.Errorf("shapesOf = %+v, %v, want huge in 48 and many in 96 MiB", chosen, err)
+	}
+	for _, wrong := range []string{"none", "huge@", "huge@0"} {
+		if _, err := shapesOf(wrong); err == nil {
+			t.Errorf("shapesOf(%q) is no error", wrong)
+		}
+	}
+}
+
+// A body is as large as it is told to be, in whole lines.
+func TestSized(t *testing.T) {
+	var parts atomic.Int64
+	parts.Store(100)
+	s := newSized(1, 200, &parts)
+	for _, want := range []int{200, 20} {
+		text := string(s.Next(time.Time{}))
+		n := 0
+		for line := range strings.Lines(text) {
+			if !strings.HasPrefix(line, "#") {
+				n++
+			}
+		}
+		if n != want || s.Samples() != want || !strings.HasSuffix(text, "\n") {
+			t.Errorf("%d lines with samples, Samples() = %d, want %d", n, s.Samples(), want)
+		}
+		parts.Store(10)
+	}
+}

@@ -31,6 +31,7 @@ type soak struct {
 	form     form
 	agent    *agent.Agent
 	peers    []*agent.Agent
+	shapes   string // of the case limit, these alone; empty: all
 	launcher agent.Launcher
 	tmp      string
 	seq      atomic.Int64
