@@ -28,6 +28,7 @@ func TestReadAhead(t *testing.T) {
 	}
 	body := bytes.Repeat([]byte("0123456789abcdef"), 1<<14)
 	broken := errors.New("broken")
+	const piece = 1000
 	for name, dir := range map[string]string{"with a file": t.TempDir(), "without a disk": file} {
 		for _, from := range []int{0, 1000, len(body), len(body) + 1} {
 			for _, end := range []error{nil, broken} {
@@ -42,7 +43,7 @@ func TestReadAhead(t *testing.T) {
 					pause: func() error { pauses++; return nil }}
 				var got []byte
 				var err error
-				for p := make([]byte, 1000); err == nil; {
+				for p := make([]byte, piece); err == nil; {
 					if len(got) >= from {
 						learnt = aheadBytes + 1
 					}
@@ -69,9 +70,9 @@ func TestReadAhead(t *testing.T) {
 				want, wantErr := body, io.EOF
 				if end != nil {
 					wantErr = end
-					if dir != file && from < len(body) { // it is looked at once in a while
-						want = body[:min((from+aheadPiece-1)/aheadPiece*aheadPiece, len(body))]
-						want = body[:len(got)]
+					if dir != file && from < len(body) { // it is looked at once in a while, after a whole read
+						look := min((from+aheadPiece-1)/aheadPiece*aheadPiece, len(body))
+						want = body[:min((look+piece-1)/piece*piece, len(body))]
 					}
 				}
 				if !bytes.Equal(got, want) || !errors.Is(err, wantErr) {
