@@ -59,6 +59,11 @@ func hostile(ctx context.Context, t *trial) error {
 	all := attacks(pick(t.form, 4, 40, 400), t.form == short)
 	for i := range all {
 		a := &all[i]
+		if a.name != "cut" && t.form != short {
+			if err := r.calmDown(ctx, base); err != nil {
+				return err
+			}
+		}
 		answered.Store(0)
 		most.Store(0)
 		now.Store(a)
@@ -84,12 +89,31 @@ func hostile(ctx context.Context, t *trial) error {
 		if a.name != "cut" {
 			t.figure("%s: %+.1f MiB; %s", a.name, mib(moved), shorten(reason))
 		}
+		if t.form != short {
+			now.Store(nil)
+		}
 		// In the short form the attacks follow each other within a second: what one leaves is garbage still in the next.
 		t.wantAtMost(a.name+": resident memory moved by", mib(moved), mib(mostMoved+pick[int64](t.form, 8<<20, 0, 0)), "MiB")
 	}
 	now.Store(nil)
 	t.onTime("neighbours", neighbours, begun, interval)
 	return r.finish(ctx)
+}
+
+// calmDown waits until the agent has given back what it took for the attack before, which it does every ten seconds at the most;
+// so each attack is judged by what it takes itself. The rest is judged by how much of it stays: a few MiB.
+func (r *rig) calmDown(ctx context.Context, base int64) error {
+	const stays = 4 << 20
+	var now int64
+	err := r.until(ctx, "memory after an attack", 30*time.Second, func() bool {
+		now = r.anon(500 * time.Millisecond)
+		return now <= base+stays
+	})
+	if r.process.Ended() != "" || ctx.Err() != nil {
+		return err
+	}
+	r.t.want(err == nil, "after an attack %.1f MiB are resident, %.1f before all of them", mib(now), mib(base))
+	return nil
 }
 
 // watch keeps the most of the agent's resident anonymous memory, in bytes, until stop is called. It looks often enough to meet what is
