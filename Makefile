@@ -139,7 +139,7 @@ bench-test: ## tests of the benchmark, in a module of its own
 SOAK_FLAGS ?=
 
 .PHONY: soak
-soak: ## that memory is bounded and goes back, 40 minutes: bench/soak/SOAK.md
+soak: ## that memory is bounded and goes back, 50 minutes: bench/soak/SOAK.md
 	cd bench && $(GO) run ./soak -results soak/SOAK.md $(SOAK_FLAGS)
 
 .PHONY: clean
