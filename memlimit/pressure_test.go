@@ -57,17 +57,22 @@ func (w *world) step(after time.Duration) {
 	w.check(w.now)
 }
 
-// TestReturnsMemoryOnceAccountsFall pins when memory goes back: after a fall of 4 MiB, and not more often than every 10 s.
-func TestReturnsMemoryOnceAccountsFall(t *testing.T) {
-	w := newWorld(0)
-	step := func(bytes int64, after time.Duration, want int) {
+// returnsStep returns a step at which so many bytes are held, and after which memory was returned as often as wanted.
+func (w *world) returnsStep(t *testing.T) func(bytes int64, after time.Duration, want int) {
+	return func(bytes int64, after time.Duration, want int) {
 		t.Helper()
 		w.held = bytes
 		w.step(after)
 		if w.returns != want {
-			t.Errorf("after %d bytes were left, memory was returned %d times, want %d", bytes, w.returns, want)
+			t.Errorf("after %d KiB were left, memory was returned %d times, want %d", bytes>>10, w.returns, want)
 		}
 	}
+}
+
+// TestReturnsMemoryOnceAccountsFall pins when memory goes back: after a fall of 4 MiB, and not more often than every 10 s.
+func TestReturnsMemoryOnceAccountsFall(t *testing.T) {
+	w := newWorld(0)
+	step := w.returnsStep(t)
 	step(100*mib, 0, 0)
 	step(97*mib, 2*time.Second, 0)
 	step(50*mib, 2*time.Second, 1)
@@ -80,6 +85,7 @@ func TestReturnsMemoryOnceAccountsFall(t *testing.T) {
 	step(10*mib, time.Hour, 3)
 	step(10*mib, time.Hour, 3)
 	w = newWorld(16 * mib) // of which an eighth is less
+	step = w.returnsStep(t)
 	step(4*mib, time.Hour, 0)
 	step(2*mib, time.Hour, 1)
 }
@@ -87,14 +93,7 @@ func TestReturnsMemoryOnceAccountsFall(t *testing.T) {
 // TestReturnsWhatFollowsABurst: after a large fall little is enough for a minute, and not for longer.
 func TestReturnsWhatFollowsABurst(t *testing.T) {
 	w := newWorld(0)
-	step := func(bytes int64, after time.Duration, want int) {
-		t.Helper()
-		w.held = bytes
-		w.step(after)
-		if w.returns != want {
-			t.Errorf("after %d KiB were left, memory was returned %d times, want %d", bytes>>10, w.returns, want)
-		}
-	}
+	step := w.returnsStep(t)
 	step(128*mib, 0, 0)
 	step(127*mib, 20*time.Second, 0) // no burst
 	step(40*mib, time.Second, 1)

@@ -59,7 +59,7 @@ func hostile(ctx context.Context, t *trial) error {
 	all := attacks(pick(t.form, 4, 40, 400), t.form == short)
 	for i := range all {
 		a := &all[i]
-		if a.name != "cut" && t.form != short {
+		if a.name != "cut" {
 			if err := r.calmDown(ctx, base); err != nil {
 				return err
 			}
@@ -89,11 +89,8 @@ func hostile(ctx context.Context, t *trial) error {
 		if a.name != "cut" {
 			t.figure("%s: %+.1f MiB; %s", a.name, mib(moved), shorten(reason))
 		}
-		if t.form != short {
-			now.Store(nil)
-		}
-		// In the short form the attacks follow each other within a second: what one leaves is garbage still in the next.
-		t.wantAtMost(a.name+": resident memory moved by", mib(moved), mib(mostMoved+pick[int64](t.form, 8<<20, 0, 0)), "MiB")
+		now.Store(nil)
+		t.wantAtMost(a.name+": resident memory moved by", mib(moved), mib[int64](mostMoved), "MiB")
 	}
 	now.Store(nil)
 	t.onTime("neighbours", neighbours, begun, interval)

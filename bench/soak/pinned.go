@@ -92,7 +92,7 @@ func pinned(ctx context.Context, t *trial) error {
 		return err
 	}
 	// What waits for the destination which never answers waits on disk; what is known about it is a little more each second.
-	now, ok, err := r.back(ctx, before, 0.1, pick[float64](t.form, 12, 4, 4), 30*time.Second)
+	now, ok, err := r.back(ctx, before, 0.1, 4, 30*time.Second)
 	if err != nil {
 		return err
 	}

@@ -54,8 +54,7 @@ func reload(ctx context.Context, t *trial) error {
 		if err := r.scraped(ctx, targets, 2, time.Minute); err != nil {
 			return err
 		}
-		// One per reload would be sixty; some are those of scrapes, of which a busy machine has more at a time.
-		now, ok, err := r.back(ctx, before, 0.02, pick[float64](t.form, 12, 2, 2), 45*time.Second)
+		now, ok, err := r.back(ctx, before, 0.02, pick[float64](t.form, 4, 2, 2), 45*time.Second)
 		if err != nil {
 			return err
 		}
