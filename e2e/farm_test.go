@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -25,6 +26,7 @@ type farm struct {
 	serving   sync.WaitGroup
 	stopped   context.Context // done when the farm closes, and with it what is held
 	stop      context.CancelFunc
+	open      atomic.Int64 // connections which are open
 
 	mu      sync.Mutex
 	targets map[string]*target
@@ -57,7 +59,14 @@ func startFarm(t testing.TB, addresses int) *farm {
 	t.Helper()
 	f := &farm{targets: make(map[string]*target)}
 	f.stopped, f.stop = context.WithCancel(context.Background())
-	f.srv = &http.Server{Handler: f, ReadHeaderTimeout: patience}
+	f.srv = &http.Server{Handler: f, ReadHeaderTimeout: patience, ConnState: func(_ net.Conn, now http.ConnState) {
+		switch now {
+		case http.StateNew:
+			f.open.Add(1)
+		case http.StateClosed, http.StateHijacked:
+			f.open.Add(-1)
+		}
+	}}
 	for range addresses {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {

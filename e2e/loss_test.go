@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"regexp"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -62,6 +63,45 @@ func (n *numbered) wantAll(t testing.TB, s *sink) {
 	if missing > failed {
 		t.Errorf("%d scrapes are missing, and %d failed: %s", missing, failed, example)
 	}
+}
+
+// death is when an agent was killed.
+type death struct {
+	at   time.Time // it still ran
+	gone time.Time // it was gone, and so was all that it had asked for
+}
+
+// kill kills an agent, and waits until the farm has nothing to do for it.
+func (f *farm) kill(t testing.TB, a *agent) death {
+	t.Helper()
+	d := death{at: time.Now()}
+	a.kill()
+	waitFor(t, "the dead agent's connections to be closed", func() bool { return f.open.Load() == 0 })
+	d.gone = time.Now()
+	return d
+}
+
+// wantLostToDeaths wants all missing scrapes to be some which agents took with them: each ended at most the given time before
+// a death. It returns how many are missing.
+func (n *numbered) wantLostToDeaths(t testing.TB, s *sink, atMost time.Duration, deaths ...death) (missing int) {
+	t.Helper()
+	var others []string
+	for x, servings := range n.missing(t, s) {
+		for _, sv := range servings {
+			missing++
+			next := slices.IndexFunc(deaths, func(d death) bool { return d.gone.After(sv.begun) })
+			switch {
+			case next < 0:
+				others = append(others, fmt.Sprintf("number %d of %s, of the last life", sv.n, x.name))
+			case deaths[next].at.Sub(sv.ended) > atMost:
+				others = append(others, fmt.Sprintf("number %d of %s, %v before a kill", sv.n, x.name, deaths[next].at.Sub(sv.ended)))
+			}
+		}
+	}
+	if failed := failedScrapes(s, n.all...); len(others) > failed {
+		tooSlow(t, "%d scrapes are missing, and %d failed; not within %v before a kill are %q", missing, failed, atMost, others)
+	}
+	return missing
 }
 
 // settled waits until nothing is in flight, and wants the books to balance then. It returns the metrics.
@@ -167,14 +207,13 @@ func TestKilledUnderLoad(t *testing.T) {
 			fmt.Sprintf("-remoteWrite.flushInterval=%v", flush), "-remoteWrite.retryMinInterval=50ms", "-remoteWrite.retryMaxInterval=500ms")
 	}
 	rnd := rand.New(rand.NewPCG(*seedFlag, 3))
-	var killed []time.Time
+	var deaths []death
 	twice := uint64(0)
 	for i := range kills {
 		away.Store(i%4 == 2 || i%4 == 3) // two lives in a row see nothing of the receiver
 		a := begin()
 		time.Sleep(time.Duration(rnd.IntN(1300)) * time.Millisecond)
-		killed = append(killed, time.Now())
-		a.kill()
+		deaths = append(deaths, f.kill(t, a))
 		twice += 4 * 10_000 // a block for each slot
 	}
 	away.Store(false)
@@ -186,23 +225,7 @@ func TestKilledUnderLoad(t *testing.T) {
 		t.Errorf("%v samples were dropped", lost)
 	}
 	// A flush may be late, by what the machine needs, and a scrape ends for the agent after it did for the target.
-	const slack = 500 * time.Millisecond
-	missing, early := 0, 0
-	for _, servings := range n.missing(t, s) {
-		for _, sv := range servings {
-			missing++
-			ok := false
-			for _, at := range killed {
-				ok = ok || sv.ended.After(at.Add(-flush-slack)) && sv.begun.Before(at)
-			}
-			if !ok {
-				early++
-			}
-		}
-	}
-	if failed := failedScrapes(s, n.all...); early > failed {
-		tooSlow(t, "%d scrapes are missing which ended earlier than a flush interval before a kill, of %d which are missing; %d failed", early, missing, failed)
-	}
+	missing := n.wantLostToDeaths(t, s, flush+500*time.Millisecond, deaths...)
 	wantOrdered(t, s, twice)
 	total := 0
 	for _, x := range n.all {
@@ -232,8 +255,7 @@ func TestKilledInAnOutage(t *testing.T) {
 	a := begin()
 	time.Sleep(half)
 	waitFor(t, "samples to wait", func() bool { return sum(a.metrics(t), "scraper_remotewrite_pending_samples") > 1000 })
-	at := time.Now()
-	a.kill()
+	died := f.kill(t, a)
 	a = begin()
 	time.Sleep(half)
 	r, err := receiver.New(receiver.Options{Version2: true, Zstd: true})
@@ -248,25 +270,9 @@ func TestKilledInAnOutage(t *testing.T) {
 	if got := sum(m, "scraper_remotewrite_recovered_samples_total"); got == 0 || lostOnPurpose(m) != 0 {
 		t.Errorf("%v samples were recovered and %v dropped, want some and none", got, lostOnPurpose(m))
 	}
-	early := 0
-	for _, servings := range n.missing(t, s) {
-		for _, sv := range servings {
-			before := at.Sub(sv.ended)
-			early += btoi(before < 0 && sv.begun.After(at) || before > 2*time.Second)
-		}
-	}
-	if failed := failedScrapes(s, n.all...); early > failed {
-		tooSlow(t, "%d scrapes are missing which ended long before the kill, or were begun after it; %d failed", early, failed)
-	}
+	n.wantLostToDeaths(t, s, 2*time.Second, died)
 	wantOrdered(t, s, 0)
 	a.terminate(t)
-}
-
-func btoi(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
 }
 
 // rudeness is what a receiver does to a request instead of answering well.
