@@ -25,8 +25,11 @@ import (
 )
 
 const (
-	// freeEvery is how often memory is returned at the most: it takes a garbage collection.
+	// freeEvery is how often memory is returned on average, at the most: it takes a garbage collection. What is not used of
+	// that is saved up, so that some bursts which follow each other are answered each at once; but two are freeGap apart.
 	freeEvery = 10 * time.Second
+	freeSaved = 6
+	freeGap   = 2 * time.Second
 	// freeAtLeast is how much must have been released since the last time; or an eighth of the budget, where that is less.
 	// The larger of the two would keep what a burst left as long as it is small beside a large budget. Memory is to go
 	// back because it is not used, not because it is short; and to fault 4 MiB in again takes about a millisecond.
@@ -96,7 +99,8 @@ type Keeper struct {
 	accounts []*entry
 	watchers []*func(Level)
 	pressure pressure
-	freed    time.Time
+	freed    time.Time // when memory was returned last
+	paidTo   time.Time // each return takes freeEvery of the time; until here it is taken
 	frees    uint64
 	tailEnds time.Time // see fallTail
 }

@@ -324,7 +324,7 @@ func (k *Keeper) giveBack(now time.Time) {
 	if now.Before(k.tailEnds) {
 		least = min(least, max(left/tailShare, tailAtLeast))
 	}
-	due := fallen >= least && now.Sub(k.freed) >= freeEvery
+	due := fallen >= least && now.Sub(k.freed) >= freeGap && now.Sub(k.paidTo) >= freeEvery
 	if due {
 		if fallen > left/fallShare {
 			k.tailEnds = now.Add(fallTail)
@@ -333,6 +333,10 @@ func (k *Keeper) giveBack(now time.Time) {
 			a.peak = a.last
 		}
 		k.freed = now
+		if saved := now.Add(-freeSaved * freeEvery); k.paidTo.Before(saved) {
+			k.paidTo = saved
+		}
+		k.paidTo = k.paidTo.Add(freeEvery)
 		k.released.Store(0)
 		k.frees++
 	}

@@ -69,15 +69,15 @@ func (w *world) returnsStep(t *testing.T) func(bytes int64, after time.Duration,
 	}
 }
 
-// TestReturnsMemoryOnceAccountsFall pins when memory goes back: after a fall of 4 MiB, and not more often than every 10 s.
+// TestReturnsMemoryOnceAccountsFall pins when memory goes back: after a fall of 4 MiB, and two seconds after the last time.
 func TestReturnsMemoryOnceAccountsFall(t *testing.T) {
 	w := newWorld(0)
 	step := w.returnsStep(t)
 	step(100*mib, 0, 0)
 	step(97*mib, 2*time.Second, 0)
 	step(50*mib, 2*time.Second, 1)
-	step(10*mib, 2*time.Second, 1) // too soon
-	step(10*mib, 9*time.Second, 2)
+	step(10*mib, time.Second, 1) // too soon
+	step(10*mib, time.Second, 2)
 	step(10*mib, time.Hour, 2)
 	w.Released(3 * mib)
 	step(10*mib, time.Hour, 2)
@@ -90,6 +90,32 @@ func TestReturnsMemoryOnceAccountsFall(t *testing.T) {
 	step(2*mib, time.Hour, 1)
 }
 
+// TestReturnsAreSavedUp: memory which goes up and down all the time is returned every 10 s on average; after a quiet minute six
+// bursts in a row are answered at once.
+func TestReturnsAreSavedUp(t *testing.T) {
+	w := newWorld(0)
+	swing := func(every, d time.Duration, want int) {
+		t.Helper()
+		was := w.returns
+		for range d / every {
+			w.held = 20 * mib
+			w.step(every / 2)
+			w.held = 10 * mib
+			w.step(every / 2)
+		}
+		if n := w.returns - was; n != want {
+			t.Errorf("a swing every %v returned memory %d times in %v, want %d", every, n, d, want)
+		}
+	}
+	swing(4*time.Second, 24*time.Second, 6)
+	swing(4*time.Second, 400*time.Second, 42) // 40, and what was saved meanwhile
+	w.step(20 * time.Second)
+	swing(4*time.Second, 8*time.Second, 2)
+	w.step(time.Hour) // six are saved, not more
+	swing(2*time.Second, 12*time.Second, 6)
+	swing(2*time.Second, 100*time.Second, 11)
+}
+
 // TestReturnsWhatFollowsABurst: after a large fall little is enough for a minute, and not for longer.
 func TestReturnsWhatFollowsABurst(t *testing.T) {
 	w := newWorld(0)
@@ -98,7 +124,7 @@ func TestReturnsWhatFollowsABurst(t *testing.T) {
 	step(127*mib, 20*time.Second, 0) // no burst
 	step(40*mib, time.Second, 1)
 	step(39*mib, time.Second, 1) // too soon
-	step(39*mib, 10*time.Second, 2)
+	step(39*mib, time.Second, 2)
 	step(39*mib-300<<10, 20*time.Second, 2) // less than a 64th
 	step(38*mib, time.Second, 3)
 	step(37*mib, 40*time.Second, 3) // long after
