@@ -17,7 +17,8 @@ import (
 // way around the limit.
 const maxInlineBytes = 256 << 10
 
-// MemoryError says that too many of a body's series did not fit into the memory which labels may take.
+// MemoryError says that too many of a body's series did not fit into the memory which labels may take, or could not be
+// learnt while memory was short.
 type MemoryError struct {
 	Missing int // series which did not fit
 	Series  int // all that relabeling left
@@ -25,7 +26,11 @@ type MemoryError struct {
 }
 
 func (e *MemoryError) Error() string {
-	return fmt.Sprintf("memory limit: %d of %d series do not fit; a higher -memory.limit or -promscrape.maxLabelMemory would hold more",
+	if errors.Is(e.Err, errShort) { // the dictionary has room
+		return fmt.Sprintf("memory limit: %d of %d series do not fit while memory is short; a higher -memory.limit, or limit of the container, would allow it",
+			e.Missing, e.Series)
+	}
+	return fmt.Sprintf("memory limit: %d of %d series do not fit; a higher limit of the container, -memory.limit or -promscrape.maxLabelMemory would hold more",
 		e.Missing, e.Series)
 }
 

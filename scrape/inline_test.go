@@ -118,6 +118,9 @@ func TestSeriesBeyondTheLabelMemory(t *testing.T) {
 			of != left || missing < left/3 || missing > left {
 			t.Errorf("the error is %q, want how many of %d series do not fit", w.only().LastError, left)
 		}
+		if err := w.only().LastError; !strings.Contains(err, "-promscrape.maxLabelMemory") {
+			t.Errorf("the error is %q, want it to name what bounds the dictionary", err)
+		}
 		if got := w.metric("scraper_scrape_memory_limited_total"); got != 1 {
 			t.Errorf("memory_limited_total = %v, want 1", got)
 		}

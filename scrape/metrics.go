@@ -62,9 +62,9 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Help: "Samples which were read and not committed, by reason.",
 		}, []string{"reason"}),
 		samplesInline: counter("samples_inline_total",
-			"Samples of series that the label dictionary has no room for: sent, but not remembered, and without staleness markers. Raise -memory.limit or -promscrape.maxLabelMemory."),
+			"Samples of series which are not learnt, as the label dictionary has no room for them, or memory is high: sent all the same, but without staleness markers. Raise the container's limit, -memory.limit or -promscrape.maxLabelMemory."),
 		memoryLimited: counter("memory_limited_total",
-			"Scrapes which failed since more of their series than can be carried did not fit into the label dictionary. Raise -memory.limit or -promscrape.maxLabelMemory."),
+			"Scrapes which failed as they needed more memory than was free, or as too many of their series could not be learnt. Raise the container's limit, -memory.limit or -promscrape.maxLabelMemory."),
 		memorySkipped: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "scraper_scrape_memory_skipped_total",
 			Help: "Scrapes which were skipped because memory is short, by reason. Raise -memory.limit or the container's limit, or scrape less.",

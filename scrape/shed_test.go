@@ -382,6 +382,9 @@ func TestKnownTargetGrowsWhileMemoryIsHigh(t *testing.T) {
 		if n != 0 || fmt.Sprint(up) != "[0]" || w.target("t1000").Held.Reason != SkipNew {
 			t.Errorf("%d samples, up %v, held %+v; want it to fail, and wait", n, up, w.target("t1000").Held)
 		}
+		if err := w.target("t1000").LastError; !strings.Contains(err, "of 20000 series do not fit while memory is short") || strings.Contains(err, "maxLabelMemory") {
+			t.Errorf("the error is %q, want that memory is short, and nothing of the dictionary, which has room", err)
+		}
 		wantOnce(t, "failed", markers, 1000)
 		mem.set(w, memlimit.Normal, plenty)
 		w.pass(30 * time.Second)
