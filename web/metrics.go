@@ -22,7 +22,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		}, []string{"path", "code"}),
 		connections: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "scraper_web_connections",
-			Help: "Open connections to the listen address. At -http.maxConnections idle ones are closed, and new ones wait.",
+			Help: "Open connections to the listen address. At 512 idle ones are closed, and new ones wait.",
 		}),
 		tlsFailures: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "scraper_web_tls_reload_failures_total",

@@ -150,10 +150,10 @@ func (o Options) validate() error {
 		errs = append(errs, errors.New("a password (-httpAuth.password) without a user (-httpAuth.username) would protect nothing"))
 	}
 	if o.MaxConnections < 0 {
-		errs = append(errs, errors.New("the limit on connections (-http.maxConnections) is negative"))
+		errs = append(errs, errors.New("the limit on connections (Options.MaxConnections) is negative"))
 	}
 	if o.DrainTimeout < 0 {
-		errs = append(errs, errors.New("the drain timeout (-http.maxGracefulShutdownDuration) is negative"))
+		errs = append(errs, errors.New("the drain timeout (Options.DrainTimeout) is negative"))
 	}
 	return errors.Join(errs...)
 }

@@ -123,7 +123,8 @@ func TestOptionsAreChecked(t *testing.T) {
 	f("-tlsKeyFile", Options{TLSCertFile: "x"})
 	f("-tlsCertFile", Options{TLSKeyFile: "x"})
 	f("-httpAuth.username", Options{BasicAuth: BasicAuth{Password: "x"}})
-	f("-http.maxConnections", Options{MaxConnections: -1})
+	f("Options.MaxConnections", Options{MaxConnections: -1})
+	f("Options.DrainTimeout", Options{DrainTimeout: -1})
 	if _, err := New(Options{}); err != nil {
 		t.Errorf("New(Options{}) = %v, want a server", err)
 	}

@@ -172,7 +172,7 @@ func scrapeFlags(s *Settings, l *lists) []*flagDef {
 		{name: "enableMetadata", family: ofVMAgent, group: group, value: boolValue{&s.Metadata},
 			help: "Keep what targets say of their families, TYPE, HELP and UNIT: for remote write, and /api/v1/metadata."},
 		{name: "promscrape.maxLabelMemory", family: ofScraper, group: group, arg: "size", value: sizeValue{&s.MaxLabelBytes, 0},
-			help: "Memory for the dictionary of all labels. 0 means half of what the process may use, and no bound where that has none. Series whose labels do not fit cost more, and from some number on the scrape fails."},
+			help: "Memory for the dictionary of all labels. 0 means half of the memory budget less its reserve, and no bound without a budget. Series whose labels do not fit cost more, and from some number on the scrape fails."},
 		{name: "promscrape.fileSDCheckInterval", family: ofVMAgent, group: group, arg: "duration", value: durationValue{&s.FileCheckInterval},
 			help: "How often the files of file_sd_configs are checked, beside being watched; for those without refresh_interval."},
 		{name: "promscrape.cluster.name", family: ofVMAgent, group: group, arg: "name", value: stringValue{&s.ClusterName},
@@ -202,7 +202,7 @@ func remoteWriteFlags(s *Settings, l *lists) []*flagDef {
 		{name: "remoteWrite.disableMetadata", family: ofVMAgent, group: group, perURL: true, value: &l.noMetadata,
 			help: "Do not send TYPE, HELP and UNIT. Else each family's are sent once a minute, and when they change."},
 		{name: "remoteWrite.keepDanglingQueues", family: ofVMAgent, group: group, value: boolValue{&s.KeepDanglingQueues},
-			help: "Keep the queues of URLs which are configured no more. Else they are removed at a start when they are empty, or have not been written to for a day."},
+			help: "Keep the queues of URLs which are configured no more. Else they are removed when they are empty, or have not been written to for a day."},
 		{name: "remoteWrite.flushInterval", family: ofVMAgent, group: group, arg: "duration", value: durationValue{&s.FlushInterval},
 			help: "How long a sample waits at most for its request to fill. A killed agent loses no more than that."},
 		{name: "remoteWrite.maxBlockSize", family: ofVMAgent, group: group, arg: "size", value: sizeValue{&s.MaxBlockBytes, 1 << 10},
@@ -332,7 +332,7 @@ func processFlags(s *Settings, l *lists) []*flagDef {
 			help:  "As -loggerFormat: logfmt or json."},
 
 		{name: "memory.limit", family: ofScraper, group: "Memory", arg: "size", demo: true, value: sizeValue{&s.MemoryLimitBytes, 0},
-			help: "Memory that the process may use, all in all. GOMEMLIMIT and the container's limit count as well: the smallest of the three holds. 0 means the smaller of the other two."},
+			help: "Memory that the process may use, all in all. GOMEMLIMIT, the container's limit and its memory.high count as well: the smallest holds. 0 means the smallest of the others."},
 		{name: "maxProcs", family: ofScraper, group: "Memory", arg: "number", demo: true, value: intValue{&s.MaxProcs, 0},
 			help: "Most CPUs to use at a time: each has caches that cost memory. 0 means all."},
 
