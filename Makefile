@@ -135,7 +135,8 @@ bench-peers-latest: ## builds current versions of both from source; needs a netw
 bench-test: ## tests of the benchmark, in a module of its own
 	cd bench && $(GO) vet ./... && $(GO) test -timeout 10m ./...
 
-# Flags of the soak: SOAK_FLAGS='-case churn,limit -long'. `cd bench && go run ./soak -help` tells all.
+# Flags of the soak: SOAK_FLAGS='-case churn,limit -long'. `cd bench && go run ./soak -help` tells all. SOAK.md is written by a
+# run of all cases, not by one with -case.
 SOAK_FLAGS ?=
 
 .PHONY: soak
@@ -145,7 +146,7 @@ soak: ## that memory is bounded and goes back, 50 minutes: bench/soak/SOAK.md
 .PHONY: clean
 clean:
 	rm -f scraper bench-unit.out
-	rm -rf scraper-data scraper-queue
+	rm -rf scraper-remotewrite-data data-agent
 
 .PHONY: help
 help:

@@ -52,10 +52,13 @@ type flags struct {
 	shapes  string
 }
 
+// isPart reports whether the cases were chosen: their results are not to replace those of all.
+func (f flags) isPart() bool { return f.cases != "" || f.shapes != "" }
+
 func parseFlags(args []string) (flags, error) {
 	var f flags
 	set := flag.NewFlagSet("soak", flag.ContinueOnError)
-	set.StringVar(&f.cases, "case", "", "cases, joined by commas (default: all but smallest)")
+	set.StringVar(&f.cases, "case", "", "cases, joined by commas (default: all but bursts and smallest; with -long all)")
 	set.StringVar(&f.agent, "agent", "", "the agent's program (default: built from this tree)")
 	set.Func("peer", "another agent to search the smallest limit of, name=path; its name begins with vmagent or prometheus (may be given several times)",
 		func(peer string) error {
@@ -65,7 +68,7 @@ func parseFlags(args []string) (flags, error) {
 			f.peers = append(f.peers, peer)
 			return nil
 		})
-	set.StringVar(&f.results, "results", "", "file to write the table to; empty: none")
+	set.StringVar(&f.results, "results", "", "file to write the table to, unless -case or -shapes chose a part of it; empty: none")
 	set.StringVar(&f.shapes, "shapes", "", "of the case limit, these shapes of the load alone, joined by commas, each with another limit in MiB if it is to have one: huge,many@96")
 	asLong := set.Bool("long", false, "the long form of each case: hours")
 	asShort := set.Bool("short", false, "the short form, which the tests run")
@@ -118,7 +121,10 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	}
 	begun := time.Now()
 	results := s.all(ctx, out, chosen)
-	if f.results != "" {
+	switch {
+	case f.results != "" && f.isPart():
+		fmt.Fprintf(out, "\nleft %s as it is, which is of all cases\n", f.results)
+	case f.results != "":
 		about := fmt.Sprintf("`soak %s`, agent %s, %s, %s, in %.0f minutes.", strings.Join(args, " "), s.agent.Version,
 			proc.Machine(), begun.UTC().Format(time.DateOnly), time.Since(begun).Minutes())
 		if err := writeResults(f.results, about, results); err != nil {

@@ -107,6 +107,11 @@ func TestParseFlags(t *testing.T) {
 	if _, err = parseFlags([]string{"-long", "-short"}); err == nil {
 		t.Error("-long -short is accepted")
 	}
+	for arg, want := range map[string]bool{"-long": false, "-case=churn": true, "-shapes=huge": true} {
+		if f, err := parseFlags([]string{"-results=SOAK.md", arg}); err != nil || f.isPart() != want {
+			t.Errorf("of %s part = %v, %v, want %v: the results of a part do not replace those of all", arg, f.isPart(), err, want)
+		}
+	}
 	if chosen, err := choose("churn,limit", medium); err != nil || len(chosen) != 2 || chosen[1].name != "limit" {
 		t.Errorf("choose = %v, %v, want churn and limit", chosen, err)
 	}
