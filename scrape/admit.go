@@ -33,13 +33,10 @@ type cost struct {
 
 func (c cost) total() int64 { return c.kept + c.passing }
 
-// passingOf is what reading so much of a body takes, beside the samples: the window, what is in the socket, a decoder.
-func passingOf(bodyBytes int64, compressed bool) int64 {
-	n := scratchBytes + min(bodyBytes, windowBytes) + min(bodyBytes, receiveBufferBytes)
-	if compressed {
-		n += gzipBytes
-	}
-	return n
+// passingOf is what reading so much of a body takes, beside the samples: the window, what is in the socket, and what its
+// decoder takes, if it has one.
+func passingOf(bodyBytes, decoder int64) int64 {
+	return scratchBytes + min(bodyBytes, windowBytes) + min(bodyBytes, receiveBufferBytes) + decoder
 }
 
 // ShortError says that a scrape needed more memory than there was to be had.
@@ -226,7 +223,7 @@ func (x *metered) afford() error {
 	if need > x.tn.grant.Bytes() {
 		need = (need/growBytes + 1) * growBytes
 	}
-	visible := samples + labels + min(r.p.Bytes(), windowBytes) // what accounts show: buffers and the dictionary
+	visible := samples + labels + min(r.p.Bytes(), windowBytes) + x.tn.packed // what accounts show: buffers, the dictionary, decoders
 	if !x.tn.grant.Grow(need, visible) {
 		return &ShortError{need, x.whole(learnt, samples)}
 	}

@@ -2,6 +2,7 @@ package scrape
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -16,10 +17,15 @@ const (
 	decodeInput = 4 << 10
 	// gzipBytes is about what a gzip decoder takes: its window, its tables and its input.
 	gzipBytes = 44 << 10
-	// zstdBytes is about what a zstd decoder takes beside its window: tables, one block in and one out, and its input.
-	zstdBytes = 300 << 10
+	// zstdTables is about what a zstd decoder takes beside its window and its blocks.
+	zstdTables = 48 << 10
+	// zstdBlock is the largest block of a zstd body.
+	zstdBlock = 128 << 10
 	// maxZstdWindow is what the zstd format asks every decoder to be able to; a body with a larger window is refused.
 	maxZstdWindow = 8 << 20
+	// minZstdWindow is what all frames of a body may have, however small the first one's window is. With twice that, a body
+	// could not be read any more which is alone while there is no room.
+	minZstdWindow = 64 << 10
 	// keepWindow is the largest window of a zstd decoder which is kept. Larger ones are made anew each time: a few targets
 	// with them must not hold megabytes each between their scrapes.
 	keepWindow = 1 << 20
@@ -52,7 +58,10 @@ func (d *decoder) Read(p []byte) (int, error) {
 		return d.gz.Read(p)
 	}
 	n, err := d.zs.Read(p)
-	if err != nil && !errors.Is(err, io.EOF) {
+	switch {
+	case errors.Is(err, zstd.ErrWindowSizeExceeded), errors.Is(err, zstd.ErrDecoderSizeExceeded):
+		err = fmt.Errorf("zstd: a frame has a window of more than %d bytes, or than the first frame has", maxZstdWindow)
+	case err != nil && !errors.Is(err, io.EOF):
 		err = fmt.Errorf("zstd: %w", err)
 	}
 	return n, err
@@ -76,36 +85,56 @@ func (ds *decoders) gzipped(r io.Reader) (*decoder, error) {
 	return d, nil
 }
 
-// zstandard returns ownership of a reader of a zstd body, which is to be given to put.
+// zstandard returns ownership of a reader of a zstd body, which is to be given to put. It allocates next to nothing before
+// the first Read, so that there is time to ask whether the reader's bytes are to be had. No frame of the body may have a
+// larger window than was counted for the first one.
 func (ds *decoders) zstandard(r io.Reader) (*decoder, error) {
-	d := ds.take(&ds.zstd, &ds.unusedZstd)
-	if d == nil {
-		zs, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxZstdWindow))
-		if err != nil {
-			return nil, fmt.Errorf("make a zstd decoder: %w", err)
-		}
-		d = &decoder{in: bufio.NewReaderSize(nil, decodeInput), zs: zs}
-	}
-	d.in.Reset(r)
-	ds.count(d, zstdBytes)
-	head, err := d.in.Peek(zstd.HeaderMaxSize)
-	if len(head) == 0 {
-		ds.put(d)
+	var head [zstd.HeaderMaxSize]byte
+	n, err := io.ReadFull(r, head[:])
+	if n == 0 {
 		if errors.Is(err, io.EOF) {
 			err = io.ErrUnexpectedEOF
 		}
 		return nil, fmt.Errorf("read zstd header: %w", err)
 	}
-	var h zstd.Header
-	if h.Decode(head) == nil { // else the decoder will say what is wrong
-		ds.count(d, zstdBytes+int64(min(h.WindowSize, maxZstdWindow)))
+	window := zstdWindow(head[:n])
+	d := ds.take(&ds.zstd, &ds.unusedZstd)
+	if d == nil {
+		zs, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true))
+		if err != nil {
+			return nil, fmt.Errorf("make a zstd decoder: %w", err)
+		}
+		d = &decoder{in: bufio.NewReaderSize(nil, decodeInput), zs: zs}
 	}
-	if err := d.zs.Reset(d.in); err != nil {
+	d.in.Reset(io.MultiReader(bytes.NewReader(head[:n]), r))
+	ds.count(d, zstdBytes(window))
+	if err := d.zs.ResetWithOptions(d.in, zstd.WithDecoderMaxWindow(uint64(window))); err != nil {
 		ds.put(d)
 		return nil, fmt.Errorf("read zstd header: %w", err)
 	}
 	return d, nil
 }
+
+// zstdWindow is how large a window a body may use which begins so. Where the first frame does not say it, that is as much as
+// any may.
+func zstdWindow(head []byte) int64 {
+	var h zstd.Header
+	if h.Decode(head) != nil { // as the decoder will say, too
+		return minZstdWindow
+	}
+	window := h.WindowSize
+	switch {
+	case h.Skippable:
+		return maxZstdWindow
+	case h.SingleSegment:
+		window = h.FrameContentSize
+	}
+	return int64(min(max(window, minZstdWindow), maxZstdWindow))
+}
+
+// zstdBytes is about what a zstd decoder takes with a window: a ring of it and two blocks, about two blocks of input and
+// literals, and its tables.
+func zstdBytes(window int64) int64 { return zstdTables + window + 4*min(window, zstdBlock) }
 
 // count notes how much memory a decoder in use takes. It never gives back what it once took.
 func (ds *decoders) count(d *decoder, bytes int64) {
@@ -137,7 +166,7 @@ func (ds *decoders) put(d *decoder) {
 	d.in.Reset(nil)
 	idle, keep := &ds.gzip, true
 	if d.zs != nil {
-		idle, keep = &ds.zstd, d.bytes <= zstdBytes+keepWindow
+		idle, keep = &ds.zstd, d.bytes <= zstdBytes(keepWindow)
 		if !keep || d.zs.Reset(nil) != nil {
 			d.zs.Close()
 			keep = false

@@ -198,7 +198,7 @@ func (m *Manager) readBody(tn *turn, resp *http.Response, w *worker, held *bool)
 			return counts{}, 0, err
 		}
 		defer m.decoders.put(z)
-		body = z
+		body, tn.packed = z, z.bytes
 	}
 	limited := &limitedReader{r: body, max: tn.asking.rq.maxBytes, strict: m.opts.Dialect == config.Prometheus}
 	if n := resp.ContentLength; n >= 0 && limited.r == yielding && limited.isOver(n) {
@@ -212,9 +212,8 @@ func (m *Manager) readBody(tn *turn, resp *http.Response, w *worker, held *bool)
 	var source io.Reader = ahead
 	var meter *metered
 	if m.opts.Memory != nil {
-		tn.packed = limited.r != yielding
 		meter = &metered{r: ahead, m: m, tn: tn, table: table, labels: labels, size: func() int64 {
-			if n := resp.ContentLength; n > 0 && !tn.packed {
+			if n := resp.ContentLength; n > 0 && tn.packed == 0 {
 				return n
 			}
 			return ahead.size()

@@ -40,7 +40,7 @@ type turn struct {
 	stays    int64 // by which the table and its labels grew
 	short    bool  // it needed more memory than there was, or more labels
 	needs    int64 // what it would have needed, if it was refused more
-	packed   bool  // the body was compressed
+	packed   int64 // what the decoder of a compressed body takes
 	churned  int64 // what it took at the most, if it learnt series beside those which it knew
 	owes     int64
 	gaveBack bool
