@@ -20,7 +20,7 @@ const (
 	// what is learnt may be at the body's beginning.
 	hopeless = 3
 
-	windowBytes  = 64 << 10 // of the parser, at most, but for a long line
+	windowBytes  = 64 << 10 // of the parser, but for a long line
 	scratchBytes = 12 << 10 // stack, request, read buffer
 )
 
@@ -211,8 +211,9 @@ func (x *metered) afford() error {
 	}
 	samples := r.b.Bytes()
 	learnt := labels + max(0, r.tab.bytes()-x.table)
-	need := passingOf(r.p.Bytes(), x.tn.packed) + samples + learnt
-	if r.tab.base > 0 && learnt > 0 {
+	long := max(0, r.p.WindowBytes()-windowBytes) // for a line, before it is read
+	need := passingOf(r.p.Bytes(), x.tn.packed) + long + samples + learnt
+	if long > 0 || r.tab.base > 0 && learnt > 0 {
 		x.tn.churned = max(x.tn.churned, need)
 	}
 	if r.tab.base == 0 && learnt > aheadBytes {
@@ -223,7 +224,7 @@ func (x *metered) afford() error {
 	if need > x.tn.grant.Bytes() {
 		need = (need/growBytes + 1) * growBytes
 	}
-	visible := samples + labels + min(r.p.Bytes(), windowBytes) + x.tn.packed // what accounts show: buffers, the dictionary, decoders
+	visible := samples + labels + min(r.p.Bytes(), windowBytes) + long + x.tn.packed // what accounts show: buffers, the dictionary, decoders
 	if !x.tn.grant.Grow(need, visible) {
 		return &ShortError{need, x.whole(learnt, samples)}
 	}

@@ -41,3 +41,22 @@ func TestDecodersAreReserved(t *testing.T) {
 		}
 	})
 }
+
+// A line for which the window grows is reserved as the window is, while it is incomplete, too.
+func TestLongLinesAreReserved(t *testing.T) {
+	short(t, func(w *world, mem *fakeMemory) {
+		line := []byte(`m{l="` + strings.Repeat("x", 520<<10))
+		w.serve("a:80", stalling("", line))
+		w.apply("scrape_configs:\n- {job_name: j, scrape_interval: 10s, scrape_timeout: 10s, static_configs: [{targets: ['a:80']}]}\n")
+		w.run()
+		w.pass(12 * time.Second)
+		if got := mem.admission.Stats().Granted; got < int64(2*len(line)) {
+			t.Errorf("%d bytes are reserved while a line stalls whose window takes more than %d", got, 2*len(line))
+		}
+		mem.room.Store(int64(2 * len(line)))
+		w.pass(20 * time.Second)
+		if got := w.target("a").LastError; !strings.Contains(got, "memory limit") {
+			t.Errorf("LastError = %q, want one about the memory limit", got)
+		}
+	})
+}

@@ -41,7 +41,7 @@ type turn struct {
 	short    bool  // it needed more memory than there was, or more labels
 	needs    int64 // what it would have needed, if it was refused more
 	packed   int64 // what the decoder of a compressed body takes
-	churned  int64 // what it took at the most, if it learnt series beside those which it knew
+	churned  int64 // what it took at the most, if it learnt series beside those which it knew, or had a long line
 	owes     int64
 	gaveBack bool
 }

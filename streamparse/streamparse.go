@@ -296,6 +296,10 @@ func (p *Parser) Line() int { return p.line }
 // Bytes is how many bytes of the body were read so far.
 func (p *Parser) Bytes() int64 { return p.bytes }
 
+// WindowBytes returns how large the window is now. It is more than 64 KiB only for a line, or a metric in protobuf, which needs
+// it.
+func (p *Parser) WindowBytes() int64 { return int64(len(p.w)) }
+
 // Bad is the number of lines which Options.SkipBadLines skipped, and the first one's error (nil if none).
 func (p *Parser) Bad() (n int, first *ParseError) { return p.bad, p.firstBad }
 
