@@ -36,10 +36,14 @@ func maxDropped(job *config.Job) int {
 	return maxDroppedShown
 }
 
-// appendStatus appends what pages show of them.
-func (d *droppedTargets) appendStatus(dst []DroppedStatus, job *config.Job, dialect config.Dialect) []DroppedStatus {
-	for _, t := range d.shown {
-		dst = append(dst, DroppedStatus{Job: job.Name, Discovered: t.origin.discovered(job, dialect), Reason: t.reason})
-	}
-	return dst
+// status is what pages show of them. It borrows nothing of d but what is immutable.
+func (d *droppedTargets) status(job *config.Job, dialect config.Dialect) DroppedTargets {
+	shown := d.shown
+	return DroppedTargets{Job: job.Name, Count: len(shown), Each: func(yield func(DroppedStatus) bool) {
+		for _, t := range shown {
+			if !yield(DroppedStatus{Discovered: t.origin.discovered(job, dialect), Reason: t.reason}) {
+				return
+			}
+		}
+	}}
 }

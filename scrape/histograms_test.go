@@ -182,7 +182,7 @@ func TestHistogramLabels(t *testing.T) {
 				t.Errorf("the job says %s, the target %q: %q", c.job, c.value, got)
 			}
 			if c.value == "" && w.dialect == config.Prometheus { // rules may look at it
-				for _, l := range w.only().Discovered {
+				for _, l := range w.only().Discovered.Labels() {
 					if l.Name == label && l.Value != c.job {
 						t.Errorf("the job says %s, the discovered label %q", c.job, l.Value)
 					}
@@ -190,8 +190,8 @@ func TestHistogramLabels(t *testing.T) {
 			}
 		}
 		w.apply(targets("false", "maybe"))
-		if s := w.m.Snapshot(); len(s.Targets) != 0 || len(s.Dropped) != 1 || !strings.Contains(s.Dropped[0].Reason, label+`="maybe" is neither`) {
-			t.Errorf("targets %+v, dropped %+v", s.Targets, s.Dropped)
+		if s, dropped := w.m.Snapshot(), w.dropped(); len(s.Targets) != 0 || len(dropped) != 1 || !strings.Contains(dropped[0].Reason, label+`="maybe" is neither`) {
+			t.Errorf("targets %+v, dropped %+v", s.Targets, dropped)
 		}
 	})
 }

@@ -43,7 +43,8 @@ func (m *Manager) LargestTargets(n int) []TargetStatus {
 	}
 	all := make([]TargetStatus, 0, len(top.all))
 	for _, x := range top.all {
-		st := x.t.status()
+		var st TargetStatus
+		x.t.describe(&st)
 		m.mu.Lock()
 		st.Job = x.t.state.cfg.Name
 		m.mu.Unlock()

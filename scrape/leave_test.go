@@ -72,11 +72,14 @@ func TestDroppedTargetsTakeLittle(t *testing.T) {
 		if each := (collect() - before) / maxDroppedShown; each > 200 {
 			t.Errorf("a dropped target takes %d bytes, want what tells which it is", each)
 		}
-		s := w.m.Snapshot()
-		if len(s.Dropped) != maxDroppedShown || s.Jobs[0].Dropped != maxDroppedShown {
-			t.Fatalf("%d dropped targets are shown, %+v", len(s.Dropped), s.Jobs[0])
+		if n := testing.AllocsPerRun(5, func() { w.m.Snapshot() }); n > 20 {
+			t.Errorf("a snapshot of %d dropped targets makes %v allocations, want those of their job", maxDroppedShown, n)
 		}
-		if d := s.Dropped[7]; d.Job != "j" || d.Reason != "relabeling" || len(d.Discovered) < len(labels)+5 || d.Discovered[0] != (relabel.Label{Name: addressLabel, Value: "a7:80"}) {
+		s, dropped := w.m.Snapshot(), w.dropped()
+		if len(dropped) != maxDroppedShown || s.Jobs[0].Dropped != maxDroppedShown || s.Dropped[0].Job != "j" || s.Dropped[0].Count != maxDroppedShown {
+			t.Fatalf("%d dropped targets are shown, %+v", len(dropped), s.Jobs[0])
+		}
+		if d := dropped[7]; d.Reason != "relabeling" || len(d.Discovered) < len(labels)+5 || d.Discovered[0] != (relabel.Label{Name: addressLabel, Value: "a7:80"}) {
 			t.Errorf("a dropped target is shown as %+v", d)
 		}
 	})

@@ -1,13 +1,11 @@
 package scrape
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"hash/maphash"
 	"log/slog"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -416,70 +414,4 @@ func (m *Manager) Check(cfg *config.Config) error {
 	states, err := m.newStates(cfg)
 	m.closeUnused(states)
 	return err
-}
-
-// Snapshot returns the state of all jobs and targets.
-func (m *Manager) Snapshot() Snapshot {
-	m.mu.Lock()
-	var s Snapshot
-	type held struct {
-		t        *target
-		job      *config.Job
-		origin   origin
-		interval time.Duration
-		timeout  time.Duration
-		hold     Held
-	}
-	var targets []held
-	type dropped struct {
-		job *config.Job
-		all droppedTargets
-	}
-	var dropping []dropped
-	for _, j := range m.jobs {
-		s.Jobs = append(s.Jobs, JobStatus{Job: j.state.cfg.Name, Active: len(j.targets), Dropped: j.dropped.n})
-		dropping = append(dropping, dropped{j.state.cfg, j.dropped})
-		for _, t := range j.targets {
-			targets = append(targets, held{t, j.state.cfg, t.spec.origin, t.interval, t.timeout, t.held})
-		}
-	}
-	m.mu.Unlock()
-	for _, d := range dropping {
-		s.Dropped = d.all.appendStatus(s.Dropped, d.job, m.opts.Dialect)
-	}
-	up := make(map[string]int)
-	for _, h := range targets {
-		st := h.t.status()
-		st.Job, st.Discovered, st.Interval, st.Timeout = h.job.Name, h.origin.discovered(h.job, m.opts.Dialect), h.interval, h.timeout
-		st.Held = h.hold
-		if st.Health == HealthUp {
-			up[h.job.Name]++
-		}
-		s.Targets = append(s.Targets, st)
-	}
-	for i := range s.Jobs {
-		s.Jobs[i].Up = up[s.Jobs[i].Job]
-	}
-	order := make(map[string]int)
-	for i, j := range s.Jobs {
-		order[j.Job] = i
-	}
-	slices.SortFunc(s.Targets, func(a, b TargetStatus) int {
-		return cmp.Or(cmp.Compare(order[a.Job], order[b.Job]), strings.Compare(a.URL, b.URL), cmp.Compare(a.ID, b.ID))
-	})
-	return s
-}
-
-// status returns what the target itself knows.
-func (t *target) status() TargetStatus {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	r := &t.result
-	return TargetStatus{
-		ID: t.id, URL: shownURL(t.spec.url), Labels: t.spec.labels,
-		Health: r.health, LastError: r.lastError, LastScrape: r.start, LastScrapeDuration: r.duration,
-		Samples: r.samples, Series: r.series, BodyBytes: r.bodyBytes, MemoryBytes: r.memory,
-		LabelBytes: r.labelBytes, BatchBytes: r.batchBytes,
-		Scrapes: r.scrapes, Failed: r.failed,
-	}
 }

@@ -248,7 +248,7 @@ scrape_configs:
 		var urls, reasons []string
 		for _, tg := range s.Targets {
 			urls = append(urls, fmt.Sprint(tg.URL, " ", tg.Health))
-			if strings.Contains(fmt.Sprintf("%+v", tg.Discovered)+tg.URL+tg.LastError, "secret") {
+			if strings.Contains(fmt.Sprintf("%+v", tg.Discovered.Labels())+tg.URL+tg.LastError, "secret") {
 				t.Errorf("the status of a target shows its secrets: %+v", tg)
 			}
 			if tg.Interval != tick || tg.Timeout != 4*time.Second || tg.Scrapes != 1 || tg.LastScrape.IsZero() || tg.Job != "z" {
@@ -258,7 +258,7 @@ scrape_configs:
 		if want := []string{"http://a:80/metrics?token=xxx up", "http://a:80/metrics?token=xxx up", "http://gone:80/metrics?token=xxx down"}; !slices.Equal(urls, want) {
 			t.Errorf("the targets are %q, want %q", urls, want)
 		}
-		for _, d := range s.Dropped {
+		for _, d := range w.dropped() {
 			reasons = append(reasons, d.Reason)
 		}
 		slices.Sort(reasons)

@@ -76,8 +76,8 @@ func TestBadUnixSockets(t *testing.T) {
 		t.Helper()
 		w.apply("scrape_configs:\n- job_name: j\n" + settings + "  static_configs: [{targets: ['app:80'], labels: {__unix_socket__: " + path + "}}]\n")
 		s := w.m.Snapshot()
-		if len(s.Targets) != 0 || len(s.Dropped) != 1 || !strings.Contains(s.Dropped[0].Reason, want) {
-			t.Errorf("the dropped targets are %v, want one with %q", s.Dropped, want)
+		if dropped := w.dropped(); len(s.Targets) != 0 || len(dropped) != 1 || !strings.Contains(dropped[0].Reason, want) {
+			t.Errorf("the dropped targets are %v, want one with %q", dropped, want)
 		}
 	}
 	f("/"+strings.Repeat("x", 107), "", "the system takes 107")

@@ -218,9 +218,17 @@ func (w *world) only() TargetStatus {
 	w.t.Helper()
 	s := w.m.Snapshot()
 	if len(s.Targets) != 1 {
-		w.t.Fatalf("%d targets, want 1; dropped: %+v", len(s.Targets), s.Dropped)
+		w.t.Fatalf("%d targets, want 1; dropped: %+v", len(s.Targets), w.dropped())
 	}
 	return s.Targets[0]
+}
+
+// dropped are the dropped targets of all jobs, as pages show them.
+func (w *world) dropped() (all []DroppedStatus) {
+	for _, j := range w.m.Snapshot().Dropped {
+		all = slices.AppendSeq(all, j.Each)
+	}
+	return all
 }
 
 // metric adds up the values of a metric, over all label sets or those with the given label value.

@@ -89,7 +89,7 @@ type droppedTarget struct {
 
 func (s *Server) activeTarget(t *scrape.TargetStatus) activeTarget {
 	a := activeTarget{
-		DiscoveredLabels:   t.Discovered,
+		DiscoveredLabels:   t.Discovered.Labels(),
 		Labels:             t.Labels,
 		ScrapePool:         t.Job,
 		ScrapeURL:          t.URL,
@@ -156,15 +156,16 @@ func (s *Server) apiTargets(w http.ResponseWriter, r *http.Request) {
 	counts := map[string]int{}
 	if all || state == "dropped" {
 		n := 0
-		for i := range snap.Dropped {
-			d := &snap.Dropped[i]
-			if pool != "" && d.Job != pool {
+		for _, j := range snap.Dropped {
+			if pool != "" && j.Job != pool {
 				continue
 			}
-			if !writeElement(w, n, droppedTarget{d.Discovered, d.Job}) {
-				return
+			for d := range j.Each {
+				if !writeElement(w, n, droppedTarget{d.Discovered, j.Job}) {
+					return
+				}
+				n++
 			}
-			n++
 		}
 		for _, j := range snap.Jobs {
 			counts[j.Job] = j.Dropped

@@ -174,8 +174,9 @@ type discoveryPage struct {
 	page
 	Jobs    []scrape.JobStatus
 	Job     string
-	Dropped []scrape.DroppedStatus
-	Exact   int // all which were dropped; Dropped is a sample
+	Dropped []scrape.DroppedTargets // by the job's name
+	Shown   int                     // of them
+	Exact   int                     // all which were dropped
 	Active  int
 }
 
@@ -192,9 +193,10 @@ func (s *Server) serviceDiscovery(w http.ResponseWriter, r *http.Request) {
 	for _, d := range snap.Dropped {
 		if v.Job == "" || v.Job == d.Job {
 			v.Dropped = append(v.Dropped, d)
+			v.Shown += d.Count
 		}
 	}
-	slices.SortStableFunc(v.Dropped, func(a, b scrape.DroppedStatus) int { return cmp.Compare(a.Job, b.Job) })
+	slices.SortFunc(v.Dropped, func(a, b scrape.DroppedTargets) int { return cmp.Compare(a.Job, b.Job) })
 	if !wantsHTML(w, r) {
 		v.text(w)
 		return
@@ -205,16 +207,17 @@ func (s *Server) serviceDiscovery(w http.ResponseWriter, r *http.Request) {
 func (v *discoveryPage) text(w http.ResponseWriter) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	var b []byte
-	for i := range v.Dropped {
-		d := &v.Dropped[i]
-		b = append(b[:0], "job="...)
-		b = append(b, quote(d.Job)...)
-		b = append(b, ", reason="...)
-		b = append(b, quote(d.Reason)...)
-		b = append(b, ", discovered="...)
-		b = append(appendLabels(b, d.Discovered), '\n')
-		if _, err := w.Write(b); err != nil {
-			return
+	for _, j := range v.Dropped {
+		for d := range j.Each {
+			b = append(b[:0], "job="...)
+			b = append(b, quote(j.Job)...)
+			b = append(b, ", reason="...)
+			b = append(b, quote(d.Reason)...)
+			b = append(b, ", discovered="...)
+			b = append(appendLabels(b, d.Discovered), '\n')
+			if _, err := w.Write(b); err != nil {
+				return
+			}
 		}
 	}
 }

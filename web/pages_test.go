@@ -18,12 +18,12 @@ func TestEscaping(t *testing.T) {
 	const evil = `"><script>alert(1)</script><img src=x onerror=alert(1)>'`
 	o := options()
 	tg := target(1, evil, "javascript:alert(1)")
-	tg.Labels, tg.Discovered, tg.LastError, tg.Health = labels("a", evil, evil, "b"), labels("__meta", evil), evil, scrape.HealthDown
+	tg.Labels, tg.Discovered, tg.LastError, tg.Health = labels("a", evil, evil, "b"), discovered("__meta", evil), evil, scrape.HealthDown
 	o.Targets = func() scrape.Snapshot {
 		return scrape.Snapshot{
 			Jobs:    []scrape.JobStatus{{Job: evil, Active: 1, Dropped: 1}},
 			Targets: []scrape.TargetStatus{tg},
-			Dropped: []scrape.DroppedStatus{{Job: evil, Reason: evil, Discovered: labels("a", evil)}},
+			Dropped: []scrape.DroppedTargets{dropped(evil, evil, labels("a", evil))},
 		}
 	}
 	o.Version = evil

@@ -208,7 +208,7 @@ func targetsText(w http.ResponseWriter, f *targetFilter, snap *scrape.Snapshot, 
 			b = fmt.Appendf(b, "\tstate=%s, endpoint=%s, labels=", t.Health, oneLine(t.URL))
 			b = appendLabels(b, t.Labels)
 			if f.original {
-				b = appendLabels(append(b, ", originalLabels="...), t.Discovered)
+				b = appendLabels(append(b, ", originalLabels="...), t.Discovered.Labels())
 			}
 			last := "none"
 			if !t.LastScrape.IsZero() {

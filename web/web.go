@@ -35,8 +35,8 @@ const (
 	readBodyTimeout   = 10 * time.Second
 	writeTimeout      = 30 * time.Second
 	idleTimeout       = time.Minute
-	// maxRenders is how many pages and JSON documents are made at a time. Each holds a snapshot of all targets
-	// (1.5 MiB at 5,000), so that 512 connections at once would cost most of a gigabyte.
+	// maxRenders is how many pages and JSON documents are made at a time. Each holds a snapshot of all active targets, some
+	// hundred bytes for each, for as long as its reader takes.
 	maxRenders = 4
 )
 

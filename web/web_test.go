@@ -39,10 +39,22 @@ func labels(kv ...string) (ls []relabel.Label) {
 func target(id int, job, url string) scrape.TargetStatus {
 	return scrape.TargetStatus{
 		ID: uint64(id), Job: job, URL: url, Labels: labels("instance", "host"+strconv.Itoa(id), "job", job),
-		Discovered: labels("__address__", "host"+strconv.Itoa(id), "job", job),
+		Discovered: discovered("__address__", "host"+strconv.Itoa(id), "job", job),
 		Health:     scrape.HealthUp, LastScrape: time.Date(2026, 1, 2, 3, 4, 5, 600e6, time.UTC), LastScrapeDuration: 12500 * time.Microsecond,
 		Interval: time.Minute + 30*time.Second, Timeout: 10 * time.Second, Samples: 100, Series: 101, BodyBytes: 2048, MemoryBytes: 512, Scrapes: 3,
 	}
+}
+
+// discovered are labels which are made when somebody looks.
+func discovered(pairs ...string) scrape.Discovered {
+	return func() []relabel.Label { return labels(pairs...) }
+}
+
+// dropped is one dropped target of a job.
+func dropped(job, reason string, ls []relabel.Label) scrape.DroppedTargets {
+	return scrape.DroppedTargets{Job: job, Count: 1, Each: func(yield func(scrape.DroppedStatus) bool) {
+		yield(scrape.DroppedStatus{Discovered: ls, Reason: reason})
+	}}
 }
 
 // snapshot is two jobs: one target up, one down, one dropped.
@@ -52,7 +64,7 @@ func snapshot() scrape.Snapshot {
 	return scrape.Snapshot{
 		Jobs:    []scrape.JobStatus{{Job: "node", Active: 1, Up: 1}, {Job: "app", Active: 1, Dropped: 7}},
 		Targets: []scrape.TargetStatus{up, down},
-		Dropped: []scrape.DroppedStatus{{Job: "app", Reason: "relabeling", Discovered: labels("__address__", "gone:1", "job", "app")}},
+		Dropped: []scrape.DroppedTargets{dropped("app", "relabeling", labels("__address__", "gone:1", "job", "app"))},
 	}
 }
 
