@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -13,6 +14,7 @@ import (
 
 	"go.yaml.in/yaml/v2"
 
+	"scraper/config"
 	"scraper/receiver"
 )
 
@@ -57,14 +59,20 @@ func TestDocumentedMetricsExist(t *testing.T) {
 // guide returns the guide to memory, and its YAML block which begins so.
 func guide(t *testing.T, begins string) (text, block string) {
 	t.Helper()
-	b, err := os.ReadFile("../docs/memory.md")
+	return yamlBlock(t, "../docs/memory.md", begins)
+}
+
+// yamlBlock returns a page, and its YAML block which begins so.
+func yamlBlock(t *testing.T, page, begins string) (text, block string) {
+	t.Helper()
+	b, err := os.ReadFile(page)
 	if err != nil {
 		t.Fatal(err)
 	}
 	_, block, found := strings.Cut(string(b), "```yaml\n"+begins)
 	block, _, closed := strings.Cut(block, "```")
 	if !found || !closed {
-		t.Fatalf("the guide has no YAML block which begins with %q", begins)
+		t.Fatalf("%s has no YAML block which begins with %q", page, begins)
 	}
 	return string(b), begins + block
 }
@@ -100,7 +108,9 @@ func TestAlertRules(t *testing.T) {
 		t.Skip("there is no promtool, which Debian's package prometheus has")
 	}
 	dir := t.TempDir()
-	// An agent whose memory was short for a moment an hour ago, one which never was short of it, and one which leaks.
+	// An agent whose memory was short for a moment an hour ago, one which never was short of it, and one which leaks. Of three
+	// pods one is killed for memory after an hour, which its status says from then on, one exits again and again, and one was
+	// killed before.
 	test := `
 rule_files: [rules.yml]
 evaluation_interval: 1m
@@ -119,12 +129,21 @@ tests:
   - {series: 'scraper_labelcompress_items{instance="leaks"}', values: '5000x2000'}
   - {series: 'scraper_memlimit_live_bytes{instance="wide"}', values: '10000000+20000x2000'}
   - {series: 'scraper_labelcompress_items{instance="wide"}', values: '5000+10x2000'}
+  - {series: 'kube_pod_container_status_last_terminated_reason{namespace="m",pod="killed",container="scraper",reason="OOMKilled"}', values: '_x60 1x1940'}
+  - {series: 'kube_pod_container_status_restarts_total{namespace="m",pod="killed",container="scraper"}', values: '3x59 4x1940'}
+  - {series: 'kube_pod_container_status_last_terminated_reason{namespace="m",pod="exits",container="scraper",reason="Error"}', values: '1x2000'}
+  - {series: 'kube_pod_container_status_restarts_total{namespace="m",pod="exits",container="scraper"}', values: '0+1x2000'}
+  - {series: 'kube_pod_container_status_last_terminated_reason{namespace="m",pod="older",container="scraper",reason="OOMKilled"}', values: '1x2000'}
+  - {series: 'kube_pod_container_status_restarts_total{namespace="m",pod="older",container="scraper"}', values: '1x2000'}
   alert_rule_test:
   - {eval_time: 1h10m, alertname: ScraperTargetsHeldBack, exp_alerts: [{exp_labels: {instance: tight, reason: shed}}]}
   - {eval_time: 2h, alertname: ScraperTargetsHeldBack, exp_alerts: []}
   - {eval_time: 3h, alertname: ScraperMemoryLimitTooSmall, exp_alerts: [{exp_labels: {instance: tight}}]}
   - {eval_time: 30h, alertname: ScraperMemoryLimitTooSmall, exp_alerts: []}
   - {eval_time: 30h, alertname: ScraperMemoryGrows, exp_alerts: [{exp_labels: {instance: leaks}}]}
+  - {eval_time: 50m, alertname: ScraperKilledForMemory, exp_alerts: []}
+  - {eval_time: 1h30m, alertname: ScraperKilledForMemory, exp_alerts: [{exp_labels: {namespace: m, pod: killed, container: scraper, reason: OOMKilled}}]}
+  - {eval_time: 4h, alertname: ScraperKilledForMemory, exp_alerts: []}
 `
 	// What the alerts say is not compared.
 	bare := regexp.MustCompile(`(?m)^ *annotations:.*\n`).ReplaceAllString(block, "")
@@ -142,24 +161,71 @@ tests:
 	}
 }
 
-// TestSizingRule compares the rule of the guide with its table: it gives no less than what was recommended for a measured
-// load, and not much more. The manifest has a limit, and requests all of it.
-func TestSizingRule(t *testing.T) {
-	text, block := guide(t, "containers:")
+// TestManifest: the container of the guide's manifest has a limit of memory, requests all of it, and has what its arguments
+// need: each path in them is mounted, and each mount has its volume.
+func TestManifest(t *testing.T) {
+	_, block := guide(t, "containers:")
+	type mount struct {
+		Name string
+		Path string `yaml:"mountPath"`
+	}
 	var pod struct {
 		Containers []struct {
-			Args      []string
-			Resources struct{ Requests, Limits map[string]string }
+			Image        string
+			Args         []string
+			Env          []struct{ Name string }
+			Resources    struct{ Requests, Limits map[string]string }
+			VolumeMounts []mount `yaml:"volumeMounts"`
 		}
+		Volumes []struct{ Name string }
 	}
 	if err := yaml.Unmarshal([]byte(block), &pod); err != nil || len(pod.Containers) != 1 {
 		t.Fatalf("the manifest: %v, %d containers", err, len(pod.Containers))
 	}
 	c := pod.Containers[0]
-	if m := c.Resources.Limits["memory"]; m == "" || c.Resources.Requests["memory"] != m || len(c.Args) == 0 {
-		t.Errorf("the manifest's container is %+v, want a limit of memory, and a request of as much", c)
+	if m := c.Resources.Limits["memory"]; m == "" || c.Resources.Requests["memory"] != m || len(c.Args) == 0 || c.Image == "" {
+		t.Errorf("the manifest's container is %+v, want an image, arguments, a limit of memory, and a request of as much", c)
 	}
+	if len(c.Env) != 1 || c.Env[0].Name != "NODE_NAME" {
+		t.Errorf("the manifest sets %v, want NODE_NAME, which the documented configurations use", c.Env)
+	}
+	volumes := make(map[string]bool)
+	for _, v := range pod.Volumes {
+		volumes[v.Name] = true
+	}
+	for _, m := range c.VolumeMounts {
+		if !volumes[m.Name] {
+			t.Errorf("the manifest mounts %s, which is no volume", m.Name)
+		}
+	}
+	for _, arg := range c.Args {
+		_, path, _ := strings.Cut(arg, "=")
+		holds := func(m mount) bool { return strings.HasPrefix(path+"/", m.Path+"/") }
+		if strings.HasPrefix(path, "/") && !slices.ContainsFunc(c.VolumeMounts, holds) {
+			t.Errorf("%s is in no volume of the manifest", arg)
+		}
+	}
+}
 
+// TestDocumentedConfigurations reads the configurations of the documentation in either dialect.
+func TestDocumentedConfigurations(t *testing.T) {
+	for page, begins := range map[string]string{"../README.md": "global:", "../docs/memory.md": "scrape_configs:"} {
+		_, block := yamlBlock(t, page, begins)
+		for _, dialect := range []config.Dialect{config.VMAgent, config.Prometheus} {
+			asked := ""
+			getenv := func(name string) (string, bool) { asked += name; return "node-7", true }
+			cfg, err := config.Parse([]byte(block), config.Options{Dialect: dialect, Getenv: getenv})
+			if err != nil || len(cfg.Warnings) > 0 || asked != "NODE_NAME" {
+				t.Errorf("%s in the dialect %v: %v, %+v, asks the environment for %q; want a good one, which asks for NODE_NAME", page, dialect, err, cfg, asked)
+			}
+		}
+	}
+}
+
+// TestSizingRule compares the rule of the guide with its table: it gives no less than what was recommended for a measured
+// load, and not much more.
+func TestSizingRule(t *testing.T) {
+	text, _ := guide(t, "containers:")
 	number := func(s string) float64 {
 		n, err := strconv.ParseFloat(strings.ReplaceAll(s, ",", ""), 64)
 		if err != nil {
