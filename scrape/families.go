@@ -77,7 +77,7 @@ func (f *familyReading) begin(of *families, dict *labelcompress.Dict, nowMillis 
 func (f *familyReading) end() {
 	const most = 16 << 10
 	f.of, f.dict = nil, nil
-	if cap(f.help) > most || cap(f.value) > most || cap(f.row) > most {
+	if max(cap(f.name), cap(f.unit), cap(f.help), cap(f.value), cap(f.row)) > most {
 		*f = familyReading{}
 	}
 }

@@ -169,3 +169,14 @@ func TestManyFamilies(t *testing.T) {
 			Family: fmt.Sprintf("f%05d", k), Type: "unknown", Help: fmt.Sprintf("%05d", k) + strings.Repeat("x", 1000)})...)
 	})
 }
+
+// TestFamilyScratch: what a reader of families took for a long name is gone after the scrape.
+func TestFamilyScratch(t *testing.T) {
+	long := make([]byte, 1<<20)
+	for name, f := range map[string]*familyReading{"name": {name: long}, "unit": {unit: long}, "help": {help: long}, "value": {value: long}, "row": {row: long}} {
+		f.end()
+		if n := cap(f.name) + cap(f.unit) + cap(f.help) + cap(f.value) + cap(f.row); n > 0 {
+			t.Errorf("%d bytes are kept after a long %s", n, name)
+		}
+	}
+}

@@ -68,6 +68,9 @@ func (p *Parking) add(raw syscall.RawConn, ready func()) ticket {
 	}
 	if err := p.poll.add(raw, id); err != nil {
 		go ready()
+		if len(p.parked) == 0 {
+			p.poll.wake() // its goroutine would wait for ever
+		}
 		return id
 	}
 	p.parked[id] = parkedConn{raw, ready}
