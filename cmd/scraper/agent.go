@@ -66,9 +66,10 @@ type agent struct {
 	reloadMu sync.Mutex                // one reload at a time
 	dests    []remotewrite.Destination // as they are configured; guarded by reloadMu
 
-	mu    sync.Mutex
-	shown *config.Config // what /config shows, without its jobs; nil until the first one was applied
-	ready error
+	mu         sync.Mutex
+	shown      *config.Config // what /config shows, without its jobs; nil until the first one was applied
+	ready      error
+	nextReload *reloading // which was asked for and has not begun; nil if there is none
 }
 
 // parts are what newAgent is told beside the settings.

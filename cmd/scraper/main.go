@@ -191,7 +191,7 @@ func serve(s *Settings, log *slog.Logger, stdout io.Writer) error {
 		case sig := <-signals:
 			switch {
 			case sig == syscall.SIGHUP:
-				go func() { _ = a.reload() }() // it says itself what went wrong
+				a.reload() // it says itself what went wrong
 			case asked.IsZero(): // which may follow a request to /-/quit
 				asked = time.Now()
 				cancel()

@@ -12,14 +12,36 @@ import (
 	"scraper/remotewrite"
 )
 
-// reload reads the configuration again, and changes what differs. A configuration which is refused changes nothing, and
+// reloading is a reload which was asked for. Its error is there once done is closed.
+type reloading struct {
+	done chan struct{}
+	err  error
+}
+
+// reload has the configuration read again, and changed what differs. A configuration which is refused changes nothing, and
 // is logged, since whoever sent a signal gets no answer.
-func (a *agent) reload() error {
-	err := a.change(a.load)
-	if err != nil {
-		a.log.Error("configuration refused", "err", err)
+//
+// One reload runs at a time, and one waits: it reads what there is when it begins, for all who asked until then.
+func (a *agent) reload() *reloading {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.nextReload == nil {
+		r := &reloading{done: make(chan struct{})}
+		a.nextReload = r
+		go func() {
+			defer close(r.done)
+			r.err = a.change(func() (*config.Config, error) {
+				a.mu.Lock()
+				a.nextReload = nil
+				a.mu.Unlock()
+				return a.load()
+			})
+			if r.err != nil {
+				a.log.Error("configuration refused", "err", r.err)
+			}
+		}()
 	}
-	return err
+	return a.nextReload
 }
 
 // start applies the configuration which the process was started with. Its error ends the process, and is said there.
@@ -44,11 +66,10 @@ func (a *agent) change(load func() (*config.Config, error)) error {
 
 // reloadWithin is reload for a caller who may leave; the reload goes on without it.
 func (a *agent) reloadWithin(ctx context.Context) error {
-	done := make(chan error, 1)
-	go func() { done <- a.reload() }()
+	r := a.reload()
 	select {
-	case err := <-done:
-		return err
+	case <-r.done:
+		return r.err
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}

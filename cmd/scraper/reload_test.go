@@ -1,7 +1,10 @@
 package main
 
 import (
+	"errors"
+	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -179,5 +182,35 @@ func TestBadRuleFiles(t *testing.T) {
 	s := mustParse(t, "-promscrape.config=f -remoteWrite.url=http://one/w -remoteWrite.label=a\x80=b")
 	if _, err := destinations(s, new(config.Config), nil); err == nil || !strings.Contains(err.Error(), "-remoteWrite.label") {
 		t.Errorf("destinations with a bad label = %v, want an error", err)
+	}
+}
+
+// TestReloadsJoin: whoever asks before a reload has begun is served by it, and who asks later by the next.
+func TestReloadsJoin(t *testing.T) {
+	loading, refused := make(chan struct{}), make(chan error)
+	a := &agent{log: slog.New(slog.DiscardHandler), metrics: newConfigMetrics(prometheus.NewRegistry()), load: func() (*config.Config, error) {
+		loading <- struct{}{}
+		return nil, <-refused
+	}}
+	first := a.reload()
+	<-loading
+	second := a.reload() // the file may have changed since the first one read it
+	for range 1000 {
+		if a.reload() != second {
+			t.Fatal("a reload which has not begun is not joined")
+		}
+	}
+	if second == first {
+		t.Fatal("a reload which has begun is joined")
+	}
+	for i, r := range []*reloading{first, second} {
+		if i > 0 {
+			<-loading
+		}
+		want := fmt.Errorf("refused %d", i)
+		refused <- want
+		if <-r.done; !errors.Is(r.err, want) {
+			t.Errorf("reload %d: %v, want %v", i+1, r.err, want)
+		}
 	}
 }
