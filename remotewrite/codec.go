@@ -3,6 +3,7 @@ package remotewrite
 import (
 	"encoding/binary"
 	"hash/maphash"
+	"iter"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -18,9 +19,9 @@ type codec struct {
 	pool    *bufpool.Pool
 	sources int // with how many rows a row is compared for zstd
 
-	bytes    atomic.Int64 // of what is in free
-	recoding sync.Mutex   // one block is decoded at a time, which takes memory
-	packing  sync.Mutex   // likewise compressed again
+	bytes     atomic.Int64 // of what is in free
+	splitting sync.Mutex   // one block is read again at a time, whichever destination's: it takes memory; taken before recoding
+	recoding  sync.Mutex   // likewise decoded
 
 	mu   sync.Mutex
 	free []*workspace
@@ -85,22 +86,28 @@ func (c *codec) put(ws *workspace) {
 	}
 }
 
-// pack returns a block with another request than blk, of rows samples, and like it but for that, with one holder. It borrows
-// both.
-func (c *codec) pack(raw []byte, like *block, rows int) *block {
-	out := output{pool: c.pool, buf: c.pool.Get(max(len(raw), 1)), seg: segments{pool: c.pool}}
+// pack returns a block with another request than like, of rows samples, and like it but for that, with one holder. The request
+// is parts, one behind the other, of size bytes in all; they are borrowed, and never held together.
+func (c *codec) pack(parts iter.Seq[[]byte], size int, like *block, rows int) *block {
+	out := output{pool: c.pool, buf: c.pool.Get(max(min(size, chunkBytes), 1)), seg: segments{pool: c.pool}}
 	blk := &block{
 		protocol: like.protocol, rows: rows, exemplars: -1, minTS: like.minTS, maxTS: like.maxTS, slot: like.slot, closed: like.closed,
 		account: like.account,
 	}
 	if blk.protocol == ProtocolVM {
-		c.packing.Lock()
-		defer c.packing.Unlock()
-		out.zstd = newZstd(&out.seg, len(raw))
+		out.zstd = newZstd(&out.seg, size)
 	} else {
 		out.seg.skip = maxHeader
 	}
-	out.buf.B = append(out.buf.B, raw...)
+	for part := range parts {
+		for len(part) > 0 {
+			n := min(len(part), cap(out.buf.B)-len(out.buf.B))
+			out.buf.B = append(out.buf.B, part[:n]...)
+			if part = part[n:]; len(part) > 0 {
+				out.flush()
+			}
+		}
+	}
 	c.finish(blk, &out)
 	return blk
 }

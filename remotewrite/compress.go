@@ -2,6 +2,7 @@ package remotewrite
 
 import (
 	"encoding/binary"
+	"math/bits"
 
 	"github.com/klauspost/compress/s2"
 	"github.com/klauspost/compress/zstd"
@@ -27,6 +28,8 @@ const (
 	maxHeader = binary.MaxVarintLen32
 	// zstdWindow is how far back zstd looks where a request is compressed again.
 	zstdWindow = 2 << 20
+	// leastWindow is the least: with less the encoder takes no less.
+	leastWindow = 64 << 10
 )
 
 // output is where an encoder writes: a buffer which is compressed whenever it is full.
@@ -125,11 +128,13 @@ func (s *segments) trim() {
 	}
 }
 
-// newZstd returns an encoder which writes a frame with size bytes of content to s. It takes more than a megabyte, and it is for
-// pieces of blocks which a receiver refused, so one is made each time, and none is kept. Blocks are compressed by weaver.
+// newZstd returns an encoder which writes a frame with size bytes of content to s. It takes as much as its window and half a
+// megabyte, and it is for pieces of blocks which a receiver refused, so one is made each time, and none is kept. Blocks are
+// compressed by weaver.
 func newZstd(s *segments, size int) *zstd.Encoder {
+	window := min(zstdWindow, max(leastWindow, 1<<bits.Len(uint(size))))
 	// A concurrency of 1 keeps it from starting goroutines; the options cannot be wrong.
-	z, _ := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithLowerEncoderMem(true), zstd.WithWindowSize(zstdWindow),
+	z, _ := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithLowerEncoderMem(true), zstd.WithWindowSize(window),
 		zstd.WithEncoderCRC(false), zstd.WithEncoderLevel(zstd.SpeedFastest))
 	z.ResetContentSize(s, int64(size))
 	return z

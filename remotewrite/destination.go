@@ -54,8 +54,6 @@ type destination struct {
 	expiries   stateLog // blocks are too old
 	diskErrors stateLog // the disk fails
 
-	splitting sync.Mutex // one block is decoded at a time, which takes memory
-
 	mu      sync.Mutex
 	mem     *memQueue
 	books   Books // but Pending
@@ -118,7 +116,7 @@ func (d *destination) commit(rows, relabeled, tooLarge int) {
 	d.m.droppedRelabeled.Add(float64(relabeled))
 	if tooLarge > 0 {
 		d.m.dropped("too_large").Add(float64(tooLarge))
-		d.oversize.event("dropped series larger than a block; raise the maximum block size", tooLarge)
+		d.oversize.event("dropped series larger than a block; raise the maximum block size, or the memory limit", tooLarge)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"scraper/batch"
 	"scraper/bufpool"
 	"scraper/labelcompress"
+	"scraper/zstdframe"
 )
 
 // errEncoding says that a block does not hold what its protocol says.
@@ -47,9 +48,10 @@ func (c *codec) unpack(blk *block) (*bufpool.Buf, error) {
 }
 
 // unzstd decompresses packed, which is to make n bytes, and returns how many it made. It is for blocks whose receiver changed
-// its mind, so a decoder is made each time, and none is kept.
+// its mind, so a decoder is made each time, and none is kept. The bound on its memory is no less than the window which a frame
+// announces, a power of two above its content; it takes none, since it writes to raw.
 func unzstd(raw *bufpool.Buf, packed []byte, n int) (int, error) {
-	d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxMemory(uint64(max(n, zstdWindow))))
+	d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxMemory(uint64(max(n, zstdframe.MaxDistance))))
 	if err != nil {
 		return 0, err
 	}

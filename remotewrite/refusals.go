@@ -48,8 +48,8 @@ func (d *destination) noteRefused(blk *block, fail *sendError, samples int, of *
 
 // describeBlock returns the first series of a block, which it borrows, and how many there are.
 func (d *destination) describeBlock(blk *block) (first string, series int) {
-	d.splitting.Lock()
-	defer d.splitting.Unlock()
+	d.codec.splitting.Lock()
+	defer d.codec.splitting.Unlock()
 	r, err := d.openRequest(blk)
 	if err != nil {
 		return "", 0

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/maphash"
+	"iter"
 	"strconv"
 	"strings"
 
@@ -110,19 +111,29 @@ func (r *request) rows(from, to int) (n int) {
 	return n
 }
 
+// parts are the request with the series from..to-1 alone, in views of it.
+func (r *request) parts(from, to int) iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) {
+		if !yield(r.common) {
+			return
+		}
+		for _, m := range r.msgs {
+			if m.series >= from && m.series < to && !yield(r.raw.B[m.from:m.to]) {
+				return
+			}
+		}
+	}
+}
+
 // cut returns the block of the series from..to-1, with one holder. It is like blk but for that: of protocol 2's symbols it has
 // those of its own series, or pieces of a block with long labels would hardly be smaller, and each piece would have the words
 // that the receiver does not like.
 func (d *destination) cut(r *request, blk *block, from, to int) *block {
-	raw := d.pool.Get(len(r.raw.B))
-	defer raw.Release()
-	raw.B = append(raw.B[:0], r.common...)
-	for _, m := range r.msgs {
-		if m.series >= from && m.series < to {
-			raw.B = append(raw.B, r.raw.B[m.from:m.to]...)
-		}
+	size := 0
+	for part := range r.parts(from, to) {
+		size += len(part)
 	}
-	piece := d.codec.pack(raw.B, blk, r.rows(from, to))
+	piece := d.codec.pack(r.parts(from, to), size, blk, r.rows(from, to))
 	if piece.protocol != Protocol2 {
 		return piece
 	}

@@ -101,8 +101,8 @@ func (s *splitter) halve(ctx context.Context, p *piece) outcome {
 
 // describe fills in what is known of a piece, of the whole block if it has no end.
 func (s *splitter) describe(p *piece) error {
-	s.d.splitting.Lock()
-	defer s.d.splitting.Unlock()
+	s.d.codec.splitting.Lock()
+	defer s.d.codec.splitting.Unlock()
 	req, err := s.d.openRequest(s.blk)
 	if err != nil {
 		return err
@@ -171,10 +171,11 @@ func (s *splitter) send(ctx context.Context, p *piece) outcome {
 	return out
 }
 
-// cut makes the block of a piece. What it takes for that is not held while the block is sent, and by one slot at a time.
+// cut makes the block of a piece. What it takes for that is not held while the block is sent, and by one slot of one
+// destination at a time.
 func (s *splitter) cut(p *piece) (*block, error) {
-	s.d.splitting.Lock()
-	defer s.d.splitting.Unlock()
+	s.d.codec.splitting.Lock()
+	defer s.d.codec.splitting.Unlock()
 	req, err := s.d.openRequest(s.blk)
 	if err != nil {
 		return nil, err

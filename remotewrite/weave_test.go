@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -88,7 +89,7 @@ func TestWeaverIsShort(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	searched := c.pack(raw.B, woven, woven.rows)
+	searched := c.pack(slices.Values([][]byte{raw.B}), len(raw.B), woven, woven.rows)
 	if woven.bytes > searched.bytes {
 		t.Errorf("a block of %d rows has %d bytes, a search makes %d of them", woven.rows, woven.bytes, searched.bytes)
 	}

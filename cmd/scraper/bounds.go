@@ -53,7 +53,8 @@ func (a *agent) reboundQueues() error {
 	return a.writer.Apply(a.boundQueues(a.dests))
 }
 
-// boundQueues bounds what waits for the destinations by the budget as it is now: in memory, and in files which are memory.
+// boundQueues bounds the destinations' blocks, and what waits for them in memory, and in files which are memory, by the budget
+// as it is now.
 // It returns copies.
 func (a *agent) boundQueues(dests []remotewrite.Destination) []remotewrite.Destination {
 	budget := a.keeper.Budget()
@@ -61,6 +62,7 @@ func (a *agent) boundQueues(dests []remotewrite.Destination) []remotewrite.Desti
 	for i := range dests {
 		d := &dests[i]
 		d.MaxPendingBytes = pendingBytes(budget, len(dests))
+		d.MaxBlockBytes = blockBytes(a.s.MaxBlockBytes, budget)
 		if most := budget / int64(4*len(dests)); a.tmpfsQueue && most > 0 && (d.MaxDiskBytes == 0 || d.MaxDiskBytes > most) {
 			d.MaxDiskBytes = most
 		}
@@ -96,6 +98,16 @@ func pendingBytes(budget int64, n int) int64 {
 		return 0
 	}
 	return max(2<<20, share)
+}
+
+// blockBytes is how much the body of one request holds before compression: what the flag says, and a 32nd of the budget at the
+// most. A block which a receiver refuses is decompressed to be halved, and what that takes stands beside all else. Less than 1 MiB
+// would be no room for a series of the longest line.
+func blockBytes(flag, budget int64) int {
+	if budget == 0 {
+		return int(flag)
+	}
+	return int(min(flag, max(1<<20, budget/32)))
 }
 
 // openBytes is how much memory an open block may take: a 64th of the budget, of which four are one destination's. 0 is the

@@ -55,12 +55,13 @@ func TestBoundsFollowTheBudget(t *testing.T) {
 		for _, c := range []struct {
 			limit                       uint64
 			labels, idle, pending, disk int64
+			block                       int
 		}{
-			{0, 0, 8 * mib, 0, 30 * mib},
-			{128 * mib, 58 * mib, 8 * mib, 16 * mib, 16 * mib},
-			{80 * mib, (80 - 9) * mib / 2, 5 * mib, 10 * mib, 10 * mib},
-			{1 << 30, (1024 - 68) * mib / 2, 8 * mib, 0, 30 * mib},
-			{0, 0, 8 * mib, 0, 30 * mib},
+			{0, 0, 8 * mib, 0, 30 * mib, 8 * mib},
+			{128 * mib, 58 * mib, 8 * mib, 16 * mib, 16 * mib, 4 * mib},
+			{80 * mib, (80 - 9) * mib / 2, 5 * mib, 10 * mib, 10 * mib, 5 * mib / 2},
+			{1 << 30, (1024 - 68) * mib / 2, 8 * mib, 0, 30 * mib, 8 * mib},
+			{0, 0, 8 * mib, 0, 30 * mib, 8 * mib},
 		} {
 			limit.Store(c.limit)
 			time.Sleep(3 * time.Second)
@@ -77,6 +78,9 @@ func TestBoundsFollowTheBudget(t *testing.T) {
 			for _, d := range a.boundQueues(a.dests) {
 				if d.MaxPendingBytes != c.pending || d.MaxDiskBytes != c.disk {
 					t.Errorf("with a limit of %d a destination may have %d bytes in memory and %d on disk, want %d and %d", c.limit, d.MaxPendingBytes, d.MaxDiskBytes, c.pending, c.disk)
+				}
+				if d.MaxBlockBytes != c.block {
+					t.Errorf("with a limit of %d a block may have %d bytes, want %d", c.limit, d.MaxBlockBytes, c.block)
 				}
 			}
 		}

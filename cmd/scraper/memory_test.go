@@ -87,6 +87,25 @@ func TestLabelBytes(t *testing.T) {
 	}
 }
 
+// TestBlockBytes pins that small budgets bound blocks, and never allow more than was asked for.
+func TestBlockBytes(t *testing.T) {
+	const mib = 1 << 20
+	for _, c := range []struct {
+		flag, budget int64
+		want         int
+	}{
+		{8 * mib, 0, 8 * mib},
+		{8 * mib, 1024, mib},
+		{8 * mib, 64 * mib, 2 * mib},
+		{mib / 2, 64 * mib, mib / 2},
+		{8 * mib, 1 << 40, 8 * mib},
+	} {
+		if got := blockBytes(c.flag, c.budget); got != c.want {
+			t.Errorf("blockBytes(%d, %d) = %d, want %d", c.flag, c.budget, got, c.want)
+		}
+	}
+}
+
 // TestPendingBytes pins that small budgets bound what waits in memory for a destination.
 func TestPendingBytes(t *testing.T) {
 	const mib = 1 << 20
