@@ -123,7 +123,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	results := s.all(ctx, out, chosen)
 	switch {
 	case f.results != "" && f.isPart():
-		fmt.Fprintf(out, "\nleft %s as it is, which is of all cases\n", f.results)
+		fmt.Fprintf(out, "\ndid not write %s, which is to have all cases\n", f.results)
 	case f.results != "":
 		about := fmt.Sprintf("`soak %s`, agent %s, %s, %s, in %.0f minutes.", strings.Join(args, " "), s.agent.Version,
 			proc.Machine(), begun.UTC().Format(time.DateOnly), time.Since(begun).Minutes())
