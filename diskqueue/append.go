@@ -70,8 +70,9 @@ func (q *Queue) addLocked(g *segment, e entry) {
 	g.slots[e.slot].add(&e)
 	g.all[e.slot].add(&e)
 	g.pending++
-	if s.Blocks == 0 {
+	if was := s.at; s.Blocks == 0 {
 		s.at, s.pos = g, len(g.index)-1
+		q.unloadLocked(was)
 	}
 	s.add(1, int64(e.samples), int64(e.length))
 	q.pending.add(1, int64(e.samples), int64(e.length))

@@ -301,6 +301,38 @@ func TestSteadyStateMakesNoFiles(t *testing.T) {
 	}
 }
 
+// TestQuietSlotKeepsNoFile: a slot which took its last block of a segment, and is quiet until others have gone on, keeps that
+// segment's file open no longer than until its next block.
+func TestQuietSlotKeepsNoFile(t *testing.T) {
+	q := mustOpen(t, Options{Dir: t.TempDir(), segmentBytes: minSegmentBytes})
+	open := func() (n int) {
+		for _, g := range q.segs {
+			if g.f != nil {
+				n++
+			}
+		}
+		return n
+	}
+	put(t, q, 0, 1, 60<<10) // it is stuck at the first segment
+	for n := uint64(2); n < 20; n += 2 {
+		put(t, q, 1, n, 30<<10)
+		put(t, q, 0, n+1, 20<<10)
+		r, _, ok := take(t, q, 1)
+		if !ok {
+			t.Fatal("the block did not come")
+		}
+		ack(t, q, r)
+		put(t, q, 0, n+1, 60<<10)
+		if err := q.Sync(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(t, q, 1, 20, 100)
+	if n := open(); n > 3 {
+		t.Errorf("%d files of %d are open, want those which are read and written", n, len(q.segs))
+	}
+}
+
 // TestFilesTakeTurns has some block pending at any time, so that no segment can begin anew.
 func TestFilesTakeTurns(t *testing.T) {
 	dir := t.TempDir()
