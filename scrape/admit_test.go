@@ -1,7 +1,10 @@
 package scrape
 
 import (
+	"fmt"
+	"io"
 	"net/http"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -57,6 +60,47 @@ func TestLongLinesAreReserved(t *testing.T) {
 		w.pass(20 * time.Second)
 		if got := w.target("a").LastError; !strings.Contains(got, "memory limit") {
 			t.Errorf("LastError = %q, want one about the memory limit", got)
+		}
+	})
+}
+
+// A large header is not held until the body is there.
+func TestHeadersAreNotHeld(t *testing.T) {
+	short(t, func(w *world, mem *fakeMemory) {
+		const n = 100
+		answer := []byte("HTTP/1.1 200 OK\r\nContent-Type: text/plain; version=0.0.4\r\nContent-Length: 10\r\n")
+		for i := range 900 {
+			answer = fmt.Appendf(answer, "X-%d: %s\r\n", i, strings.Repeat("y", 50))
+		}
+		answer = append(answer, "\r\nm "...)
+		var targets []string
+		for i := range n {
+			addr := fmt.Sprintf("t%d:80", i)
+			targets = append(targets, "'"+addr+"'")
+			l, err := w.net.Listen(addr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = l.Close() }()
+			w.wg.Go(func() {
+				for c, err := l.Accept(); err == nil; c, err = l.Accept() {
+					go func() {
+						_, _ = c.Write(answer)
+						_, _ = io.Copy(io.Discard, c)
+						_ = c.Close()
+					}()
+				}
+			})
+		}
+		w.apply("scrape_configs:\n- {job_name: j, scrape_interval: 10s, scrape_timeout: 10s, static_configs: [{targets: [" + strings.Join(targets, ", ") + "]}]}\n")
+		w.run()
+		runtime.GC()
+		before := heapBytes()
+		w.pass(12 * time.Second)
+		runtime.GC()
+		// The network in memory keeps as much as it took at a time.
+		if got, want := (heapBytes()-before)/n, int64(2*len(answer)); got > want {
+			t.Errorf("a target whose body stalls takes %d bytes, want at most %d: its header is gone", got, want)
 		}
 	})
 }

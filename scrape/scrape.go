@@ -192,8 +192,8 @@ func (m *Manager) readBody(tn *turn, resp *http.Response, w *worker, held *bool)
 	t, job := tn.t, tn.st.cfg
 	yielding := &yieldingReader{ctx: tn.life, r: resp.Body, w: m.workers, held: held}
 	body := io.Reader(yielding)
-	if encoding := resp.Header.Get("Content-Encoding"); encoding != "" && encoding != "identity" {
-		z, err := m.decoder(encoding, body)
+	if tn.encoding != "" && tn.encoding != "identity" {
+		z, err := m.decoder(tn.encoding, body)
 		if err != nil {
 			return counts{}, 0, err
 		}

@@ -20,6 +20,7 @@ type turn struct {
 	due, start        time.Time
 	asking            fetching
 	body              streamparse.Body // how the answer is read
+	encoding          string           // its Content-Encoding
 	histograms        histograms
 	refused           error // why the target is not asked, nil if it is
 
@@ -115,6 +116,7 @@ func (m *Manager) attempt(tn *turn, out *outcome) (over bool) {
 	case err == nil:
 		defer func() { _ = resp.Body.Close() }()
 		tn.body, err = bodyOf(resp, tn.st.cfg.Formats, tn.histograms)
+		tn.encoding, resp.Header = resp.Header.Get("Content-Encoding"), nil // which may be large, and the body come slowly
 		tn.body.StartTimestamps, tn.body.PlainBounds = m.opts.StartTimestamps, m.opts.Dialect == config.VMAgent
 	default:
 		if cause := tn.life.Err(); cause != nil {

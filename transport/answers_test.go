@@ -146,7 +146,9 @@ var answers = []struct {
 	{name: "large header", status: 200, text: "HTTP/1.1 200 OK\r\nX: " + long[:headerLimit-200] + "\r\nContent-Length: 2\r\n\r\nok", want: "ok"},
 	{name: "endless header line", text: "HTTP/1.1 200 OK\r\nX: " + long + "\r\n\r\n", wantErr: "larger"},
 	{name: "endless status line", text: "HTTP/1.1 200 " + long + "\r\n\r\n", wantErr: "larger"},
-	{name: "endless headers", text: "HTTP/1.1 200 OK\r\n" + strings.Repeat("X: y\r\n", 4000) + "\r\n", wantErr: "larger"},
+	{name: "endless headers", text: "HTTP/1.1 200 OK\r\n" + strings.Repeat("X: "+long[:100]+"\r\n", 400) + "\r\n", wantErr: "larger"},
+	{name: "endless short headers", text: "HTTP/1.1 200 OK\r\n" + strings.Repeat("X: y\r\n", 4000) + "\r\n", wantErr: "the answer's header is too large: more than 1000 lines"},
+	{name: "a body of short lines", status: 200, text: "HTTP/1.1 200 OK\r\nContent-Length: 8000\r\n\r\n" + strings.Repeat("\n", 8000)},
 }
 
 func TestAnswers(t *testing.T) {

@@ -18,6 +18,12 @@ import (
 // past is a deadline which is over.
 var past = time.Unix(1, 0)
 
+// maxHeaderLines bounds the fields of a header, each of which takes a hundred bytes, however short it is. What was read with a
+// buffer is taken all the same: it may be a body's beginning.
+const maxHeaderLines = 1000
+
+var endOfLine = []byte("\n")
+
 // endOfHeader and bareEndOfHeader end a header, by its last line's end and an empty line.
 var (
 	endOfHeader     = []byte("\n\r\n")
@@ -31,7 +37,9 @@ var errNotHere = errors.New("the rest has not been read")
 type source struct {
 	c *conn
 	// left is how many bytes may still be read: of the header, afterwards of a body without a limit.
-	left    int64
+	left int64
+	// lines is how many of them the header has had so far; -1 in a body.
+	lines   int
 	read    int64
 	err     error  // the first one of the connection
 	offline bool   // nothing is read any more
@@ -49,7 +57,7 @@ func (s *source) Read(p []byte) (int, error) {
 		return 0, s.err
 	case s.offline:
 		return 0, errNotHere
-	case s.left <= 0:
+	case s.left <= 0, s.lines > maxHeaderLines:
 		return 0, ErrHeaderTooLarge
 	}
 	if int64(len(p)) > s.left {
@@ -58,6 +66,9 @@ func (s *source) Read(p []byte) (int, error) {
 	n, err := s.c.nc.Read(p)
 	s.read += int64(n)
 	s.left -= int64(n)
+	if s.lines >= 0 {
+		s.lines += bytes.Count(p[:n], endOfLine)
+	}
 	s.err = err
 	return n, err
 }
@@ -140,7 +151,7 @@ func (b *body) answer() (resp *http.Response, dead bool, err error) {
 		b.over(b.keep)
 		return resp, false, nil
 	}
-	b.src.left = math.MaxInt64
+	b.src.left, b.src.lines = math.MaxInt64, -1
 	b.chunked = len(resp.TransferEncoding) > 0
 	b.inner = resp.Body
 	resp.Body = b
@@ -193,6 +204,8 @@ func (b *body) header() (*http.Response, error) {
 			return resp, nil
 		case b.src.left <= 0 && b.src.err == nil:
 			return nil, fmt.Errorf("%w: more than %d bytes (transport.Options.MaxHeaderBytes)", ErrHeaderTooLarge, b.t.opts.MaxHeaderBytes)
+		case b.src.lines > maxHeaderLines && b.src.err == nil:
+			return nil, fmt.Errorf("%w: more than %d lines", ErrHeaderTooLarge, maxHeaderLines)
 		case b.src.err != nil && !errors.Is(b.src.err, io.EOF):
 			return nil, b.src.err
 		}

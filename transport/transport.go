@@ -58,7 +58,8 @@ const (
 	defaultMaxFatTLSBytes = 1 << 20
 )
 
-// ErrHeaderTooLarge is wrapped by the error for an answer whose header does not fit in Options.MaxHeaderBytes.
+// ErrHeaderTooLarge is wrapped by the error for an answer whose header does not fit in Options.MaxHeaderBytes, or has
+// more than a thousand lines.
 var ErrHeaderTooLarge = errors.New("the answer's header is too large")
 
 // Options are the settings of a Transport. The zero value means the defaults.
