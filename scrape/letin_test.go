@@ -36,6 +36,24 @@ func TestTriedAgain(t *testing.T) {
 	})
 }
 
+// TestEstimateDoesNotGrow: what a target is thought to need does not become more each time that it is tried in vain.
+func TestEstimateDoesNotGrow(t *testing.T) {
+	short(t, func(w *world, mem *fakeMemory) {
+		mem.set(w, memlimit.Normal, 300<<10)
+		w.farm(5000)
+		w.run()
+		w.pass(30 * time.Second)
+		first, scrapes := w.m.HeldBytes(), w.target("t5000").Scrapes
+		w.pass(8 * time.Minute)
+		if n := w.target("t5000").Scrapes - scrapes; n < 5 {
+			t.Errorf("it was tried %d times, want more", n)
+		}
+		if got := w.m.HeldBytes(); first == 0 || got > first+first/4 {
+			t.Errorf("HeldBytes() = %d after some tries, and was %d after the first one", got, first)
+		}
+	})
+}
+
 // TestPauseEndsWithTheShortage: however often memory was critical, nobody waits for minutes once it is not even high.
 func TestPauseEndsWithTheShortage(t *testing.T) {
 	for level, most := range map[memlimit.Level]time.Duration{

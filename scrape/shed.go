@@ -264,7 +264,7 @@ func (m *Manager) endedLocked(tn *turn) {
 		t.tries = 0
 	case m.waitsForAllLocked(tn):
 		// Others had the memory for a moment: it will wait until it gets what it needs before it begins.
-		t.cost = cost{kept: tn.former.kept, passing: tn.needs}
+		t.cost = cost{kept: tn.before, passing: tn.needs}
 	default:
 		m.holdLocked(t, SkipNew)
 		t.gaveBack = time.Time{}
@@ -299,6 +299,7 @@ func (tn *turn) owesMarkers(m *Manager) bool {
 func (tn *turn) estimate(m *Manager, out *outcome, r *result, grown int64) {
 	const perSeries = 64 // in the table and in the dictionary, for what real exporters send
 	tn.stays = grown
+	tn.before = r.memory + r.labelBytes - grown
 	switch {
 	case out.err == nil:
 		passing := passingOf(out.bodyBytes, tn.packed) + out.batchBytes
@@ -306,7 +307,7 @@ func (tn *turn) estimate(m *Manager, out *outcome, r *result, grown int64) {
 	case tn.short:
 		if e, ok := errors.AsType[*ShortError](out.err); ok { // there is more than was read
 			tn.needs = e.whole.total()
-			tn.cost = cost{kept: tn.former.kept + e.whole.kept, passing: e.whole.passing}
+			tn.cost = cost{kept: tn.before + e.whole.kept, passing: e.whole.passing}
 			return
 		}
 		series := int64(out.afterRelabeling())

@@ -35,10 +35,10 @@ type turn struct {
 	letIn           bool // it may learn new series though memory is short
 	giveBack        bool // the table goes once its markers were sent
 
-	// What came of it; former is what the one before had cost.
+	// What came of it.
 	cost     cost
-	former   cost
-	stays    int64 // by which the table and its labels grew
+	before   int64 // what the table and its labels took when it began
+	stays    int64 // by which they grew
 	short    bool  // it needed more memory than there was, or more labels
 	needs    int64 // what it would have needed, if it was refused more
 	packed   int64 // what the decoder of a compressed body takes
@@ -55,7 +55,7 @@ func newTurn(t *target, due, now time.Time) *turn {
 		end = next
 	}
 	return &turn{
-		t: t, st: t.state, letIn: t.letIn > 0, former: t.cost, life: newLifetime(end, &TimeoutError{t.timeout}), interval: t.interval, timeout: t.timeout, due: due,
+		t: t, st: t.state, letIn: t.letIn > 0, life: newLifetime(end, &TimeoutError{t.timeout}), interval: t.interval, timeout: t.timeout, due: due,
 		histograms: t.spec.histograms, refused: t.refused,
 	}
 }
