@@ -46,22 +46,31 @@ type labelObject []relabel.Label
 
 // MarshalJSON writes the labels in their order.
 func (ls labelObject) MarshalJSON() ([]byte, error) {
-	b := []byte{'{'}
+	n := len("{}")
+	for _, l := range ls {
+		n += len(l.Name) + len(l.Value) + len(`"":"",`)
+	}
+	b := append(make([]byte, 0, n), '{')
 	for i, l := range ls {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		name, err := json.Marshal(l.Name)
-		if err != nil {
-			return nil, err
-		}
-		value, err := json.Marshal(l.Value)
-		if err != nil {
-			return nil, err
-		}
-		b = append(append(append(b, name...), ':'), value...)
+		b = append(appendString(b, l.Name), ':')
+		b = appendString(b, l.Value)
 	}
 	return append(b, '}'), nil
+}
+
+// appendString appends a JSON string. Nearly all text of labels needs no escape, and is appended as it is.
+func appendString(dst []byte, s string) []byte {
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c < ' ', c > '~', c == '"', c == '\\', c == '<', c == '>', c == '&':
+			b, _ := json.Marshal(s) // a string has no error
+			return append(dst, b...)
+		}
+	}
+	return append(append(append(dst, '"'), s...), '"')
 }
 
 // activeTarget has the fields of Prometheus' API, and one more of vmagent's in its dialect.

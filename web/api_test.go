@@ -79,6 +79,19 @@ func TestTargetsJSONIsValid(t *testing.T) {
 	}
 }
 
+// TestAppendString: text which is appended as it is reads as it would from encoding/json.
+func TestAppendString(t *testing.T) {
+	for _, in := range []string{"", "plain", "a b~", `"`, `\`, "\n", "\x00", "\x1f", "\x7f", "<b>", "a&b", "\xff", "ü", "\u2028", "ok\xc3"} {
+		want, err := json.Marshal(in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := appendString([]byte("x"), in); string(got) != "x"+string(want) {
+			t.Errorf("appendString(%q) = %s, want %s", in, got[1:], want)
+		}
+	}
+}
+
 func TestGlobalURL(t *testing.T) {
 	f := func(in, hostname, want string) {
 		t.Helper()

@@ -98,7 +98,7 @@ func (s *Server) wrap(rt route) http.Handler {
 			return
 		}
 		if rt.render {
-			release, ok := s.turn(r.Context())
+			release, ok := s.turn(r.Context(), rt.large)
 			if !ok {
 				rec.Header().Set("Retry-After", "5")
 				http.Error(rec, "too many pages are being made", http.StatusServiceUnavailable)
@@ -118,21 +118,28 @@ func (s *Server) wrap(rt route) http.Handler {
 }
 
 // turn waits until a page may be made.
-func (s *Server) turn(ctx context.Context) (release func(), ok bool) {
-	release = func() { <-s.renders }
-	select {
-	case s.renders <- struct{}{}:
-		return release, true
-	default:
-	}
+func (s *Server) turn(ctx context.Context, large bool) (release func(), ok bool) {
 	ctx, cancel := context.WithTimeout(ctx, renderWait)
 	defer cancel()
-	select {
-	case s.renders <- struct{}{}:
-		return release, true
-	case <-ctx.Done():
-		return nil, false
+	slots := []chan struct{}{s.renders}
+	if large && s.o.MemoryShort() {
+		slots = []chan struct{}{s.alone, s.renders} // who waits to be alone keeps nobody else waiting
 	}
+	release = func() {
+		for _, slot := range slots {
+			<-slot
+		}
+	}
+	for i, slot := range slots {
+		select {
+		case slot <- struct{}{}:
+		case <-ctx.Done():
+			slots = slots[:i]
+			release()
+			return nil, false
+		}
+	}
+	return release, true
 }
 
 func setHeaders(h http.Header) {

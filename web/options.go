@@ -64,6 +64,8 @@ type Options struct {
 	Reload func(ctx context.Context) error
 	// Quit asks the agent to stop, and returns at once.
 	Quit func()
+	// MemoryShort says that pages which hold much are to be made one at a time.
+	MemoryShort func() bool
 	// Memory is who holds how much memory.
 	Memory func() Memory
 	// Latest returns at most limit series which contain filter, as the demo's receiver holds them; nil outside the demo.
@@ -131,6 +133,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Reload == nil {
 		o.Reload = func(context.Context) error { return errors.New("nothing to reload") }
+	}
+	if o.MemoryShort == nil {
+		o.MemoryShort = func() bool { return false }
 	}
 	if o.Quit == nil {
 		o.Quit = func() {}

@@ -2,6 +2,7 @@ package web
 
 import (
 	"cmp"
+	"iter"
 	"net/http"
 	"slices"
 	"strings"
@@ -15,6 +16,7 @@ const (
 	overviewProblems = 5   // failing targets on the front page
 	overviewLatest   = 40  // series on the front page
 	maxLatest        = 500 // series in one answer
+	droppedLimit     = 500 // rows of the page of dropped targets; the text has all which are kept
 )
 
 // page is what every page has. Its links are relative, so that pages work below a proxy's prefix too.
@@ -175,7 +177,7 @@ type discoveryPage struct {
 	Jobs    []scrape.JobStatus
 	Job     string
 	Dropped []scrape.DroppedTargets // by the job's name
-	Shown   int                     // of them
+	Shown   int                     // how many of them
 	Exact   int                     // all which were dropped
 	Active  int
 }
@@ -201,23 +203,37 @@ func (s *Server) serviceDiscovery(w http.ResponseWriter, r *http.Request) {
 		v.text(w)
 		return
 	}
-	s.render(w, "discovery.html", v)
+	v.Shown = min(v.Shown, droppedLimit)
+	s.render(w, "discovery.html", &v)
+}
+
+// Rows are the targets to show, each with its job.
+func (v *discoveryPage) Rows() iter.Seq2[string, scrape.DroppedStatus] {
+	return func(yield func(string, scrape.DroppedStatus) bool) {
+		left := v.Shown
+		for _, j := range v.Dropped {
+			for d := range j.Each {
+				if left == 0 || !yield(j.Job, d) {
+					return
+				}
+				left--
+			}
+		}
+	}
 }
 
 func (v *discoveryPage) text(w http.ResponseWriter) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	var b []byte
-	for _, j := range v.Dropped {
-		for d := range j.Each {
-			b = append(b[:0], "job="...)
-			b = append(b, quote(j.Job)...)
-			b = append(b, ", reason="...)
-			b = append(b, quote(d.Reason)...)
-			b = append(b, ", discovered="...)
-			b = append(appendLabels(b, d.Discovered), '\n')
-			if _, err := w.Write(b); err != nil {
-				return
-			}
+	for job, d := range v.Rows() {
+		b = append(b[:0], "job="...)
+		b = append(b, quote(job)...)
+		b = append(b, ", reason="...)
+		b = append(b, quote(d.Reason)...)
+		b = append(b, ", discovered="...)
+		b = append(appendLabels(b, d.Discovered), '\n')
+		if _, err := w.Write(b); err != nil {
+			return
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -51,6 +52,35 @@ func TestEscaping(t *testing.T) {
 			t.Errorf("GET %s as text has type %q", path, got)
 		}
 	}
+}
+
+// TestManyDropped: the page shows some and says so, the text and the JSON have all which are kept.
+func TestManyDropped(t *testing.T) {
+	const each = droppedLimit/2 + 1
+	o := options()
+	o.Targets = func() scrape.Snapshot {
+		var snap scrape.Snapshot
+		for _, job := range []string{"b", "a"} {
+			snap.Jobs = append(snap.Jobs, scrape.JobStatus{Job: job, Dropped: each})
+			status := scrape.DroppedStatus{Discovered: labels("a", "b"), Reason: "relabeling"}
+			snap.Dropped = append(snap.Dropped, scrape.DroppedTargets{Job: job, Count: each, Each: slices.Values(slices.Repeat([]scrape.DroppedStatus{status}, each))})
+		}
+		return snap
+	}
+	s := newServer(t, o)
+	f := func(path, what string, want int, says string) {
+		t.Helper()
+		body := text(t, ask(t, s, local, "GET", path, "", "Accept", "text/html"))
+		if got := strings.Count(body, what); got != want || !strings.Contains(body, says) {
+			t.Errorf("GET %s has %d dropped targets, want %d, and %q", path, got, want, says)
+		}
+	}
+	const row = `data-label="Reason"`
+	f("/service-discovery", row, droppedLimit, "502 were dropped; 500 of them are shown")
+	f("/service-discovery?job=b", row, each, "251 were dropped.")
+	f("/service-discovery?format=text", "reason=", 2*each, `job="a"`)
+	f("/api/v1/targets", "discoveredLabels", 2*each, `"droppedTargetCounts":{"a":251,"b":251}`)
+	f("/api/v1/targets?scrapePool=a", "discoveredLabels", each, "")
 }
 
 func TestOverview(t *testing.T) {

@@ -11,8 +11,9 @@ type route struct {
 	// anyMethod: there is nothing here, whatever the method.
 	anyMethod bool
 	access    access
-	// render: the answer holds a snapshot; only maxRenders of them are made at a time.
-	render bool
+	// render: the answer holds a snapshot; only maxRenders of them are made at a time. large: of all targets, or of what they
+	// said; only one of these is made at a time while memory is short.
+	render, large bool
 	// slow: the handler may take longer than the write timeout, and sets its own deadline.
 	slow bool
 	// raw: the answer is not to be compressed here.
@@ -50,9 +51,9 @@ func (s *Server) routes() http.Handler {
 		{path: "/-/ready", h: s.ready, access: open, raw: true},
 
 		// Pages.
-		{path: "/{$}", h: s.overview, render: true},
-		{path: "/targets", h: s.targets, render: true},
-		{path: "/service-discovery", h: s.serviceDiscovery, render: true},
+		{path: "/{$}", h: s.overview, render: true, large: true},
+		{path: "/targets", h: s.targets, render: true, large: true},
+		{path: "/service-discovery", h: s.serviceDiscovery, render: true, large: true},
 		{path: "/destinations", h: s.destinations, render: true},
 		{path: "/config", h: s.config, access: conf, render: true},
 		{path: "/flags", h: s.flags, access: flags},
@@ -61,10 +62,10 @@ func (s *Server) routes() http.Handler {
 		{path: "/favicon.ico", h: s.favicon, access: open, raw: true},
 
 		// JSON.
-		{path: "/api/v1/targets", h: s.apiTargets, render: true},
-		{path: "/api/v1/metadata", h: s.apiMetadata, access: body, render: true},
-		{path: "/api/v1/targets/metadata", h: s.apiTargetsMetadata, access: body, render: true},
-		{path: "/api/v1/scrape_pools", h: s.apiScrapePools, render: true},
+		{path: "/api/v1/targets", h: s.apiTargets, render: true, large: true},
+		{path: "/api/v1/metadata", h: s.apiMetadata, access: body, render: true, large: true},
+		{path: "/api/v1/targets/metadata", h: s.apiTargetsMetadata, access: body, render: true, large: true},
+		{path: "/api/v1/scrape_pools", h: s.apiScrapePools, render: true, large: true},
 		{path: "/api/v1/destinations", h: s.apiDestinations, render: true},
 		{path: "/api/v1/latest", h: s.apiLatest, access: body, render: true},
 		{path: "/api/v1/status/config", h: s.apiConfig, access: conf, render: true},

@@ -315,6 +315,40 @@ func TestFewPagesAtATime(t *testing.T) {
 	})
 }
 
+// TestLargePagesOneAtATime: while memory is short nobody waits for one who reads slowly but those who want as much.
+func TestLargePagesOneAtATime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := options()
+		made, release := make(chan struct{}, 100), make(chan struct{})
+		o.Targets = func() scrape.Snapshot { made <- struct{}{}; <-release; return scrape.Snapshot{} }
+		o.MemoryShort, o.Memory = func() bool { return true }, func() Memory { return Memory{} }
+		s := newServer(t, o)
+		codes := make(chan int, 100)
+		for range maxRenders + 2 {
+			go func() { codes <- ask(t, s, local, "GET", "/api/v1/targets", "").StatusCode }()
+		}
+		synctest.Wait()
+		if len(made) != 1 {
+			t.Errorf("%d snapshots at a time while memory is short, want 1", len(made))
+		}
+		if code := ask(t, s, local, "GET", "/debug/memory", "").StatusCode; code != 200 {
+			t.Errorf("GET /debug/memory = %d meanwhile, want 200", code)
+		}
+		for range maxRenders + 1 {
+			if code := <-codes; code != 503 {
+				t.Errorf("a page too many = %d, want 503", code)
+			}
+		}
+		close(release)
+		if code := <-codes; code != 200 {
+			t.Errorf("a page = %d, want 200", code)
+		}
+		if code := ask(t, s, local, "GET", "/api/v1/targets", "").StatusCode; code != 200 {
+			t.Errorf("a page after others had gone = %d, want 200", code)
+		}
+	})
+}
+
 // writePair writes a new certificate for 127.0.0.1, and returns a pool which trusts it.
 func writePair(t *testing.T, certFile, keyFile, name string) *x509.CertPool {
 	t.Helper()

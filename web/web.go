@@ -36,7 +36,7 @@ const (
 	writeTimeout      = 30 * time.Second
 	idleTimeout       = time.Minute
 	// maxRenders is how many pages and JSON documents are made at a time. Each holds a snapshot of all active targets, some
-	// hundred bytes for each, for as long as its reader takes.
+	// hundred bytes for each, for as long as its reader takes. While memory is short such a page is made alone.
 	maxRenders = 4
 )
 
@@ -48,6 +48,7 @@ type Server struct {
 	handler http.Handler
 	started time.Time
 	renders chan struct{} // a slot for each page or document that is being made
+	alone   chan struct{} // held by the one with a snapshot of all targets which is made while memory is short
 	user    [sha256.Size]byte
 	pass    [sha256.Size]byte
 
@@ -76,6 +77,7 @@ func New(o Options) (*Server, error) {
 		assets:   a,
 		started:  time.Now(),
 		renders:  make(chan struct{}, maxRenders),
+		alone:    make(chan struct{}, 1),
 		user:     sha256.Sum256([]byte(o.BasicAuth.User)),
 		pass:     sha256.Sum256([]byte(o.BasicAuth.Password)),
 		listener: o.Listener,

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -52,9 +53,8 @@ func discovered(pairs ...string) scrape.Discovered {
 
 // dropped is one dropped target of a job.
 func dropped(job, reason string, ls []relabel.Label) scrape.DroppedTargets {
-	return scrape.DroppedTargets{Job: job, Count: 1, Each: func(yield func(scrape.DroppedStatus) bool) {
-		yield(scrape.DroppedStatus{Discovered: ls, Reason: reason})
-	}}
+	one := []scrape.DroppedStatus{{Discovered: ls, Reason: reason}}
+	return scrape.DroppedTargets{Job: job, Count: 1, Each: slices.Values(one)}
 }
 
 // snapshot is two jobs: one target up, one down, one dropped.

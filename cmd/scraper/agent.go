@@ -154,7 +154,8 @@ func (a *agent) newServers(p parts, reg *prom.Registry) error {
 			Logger: p.log, Metrics: metrics, Gather: reg,
 			Targets: a.targets.Snapshot, Destinations: a.writer.Status, Metadata: a.targets.Metadata,
 			Config: a.configText, Flags: func() []web.Flag { return shownFlags(a.s) },
-			Memory: a.memory, Ready: a.isReady, Reload: a.reloadWithin, Quit: p.quit, Latest: p.latest,
+			MemoryShort: func() bool { return a.keeper.Level() > memlimit.Normal },
+			Memory:      a.memory, Ready: a.isReady, Reload: a.reloadWithin, Quit: p.quit, Latest: p.latest,
 		})
 		if err != nil {
 			return err
