@@ -29,6 +29,9 @@ const (
 	// keepWindow is the largest window of a zstd decoder which is kept. Larger ones are made anew each time: a few targets
 	// with them must not hold megabytes each between their scrapes.
 	keepWindow = 1 << 20
+	// packedSpare is how much longer than what it became, twice over, a compressed body may be: what frames and members cost, and
+	// servers which flush each line.
+	packedSpare = 1 << 20
 )
 
 // decoders has the decoders of bodies: those in use, and idle ones, of each kind as many as there are workers at most.
@@ -60,9 +63,27 @@ func (d *decoder) Read(p []byte) (int, error) {
 	n, err := d.zs.Read(p)
 	switch {
 	case errors.Is(err, zstd.ErrWindowSizeExceeded), errors.Is(err, zstd.ErrDecoderSizeExceeded):
-		err = fmt.Errorf("zstd: a frame has a window of more than %d bytes, or than the first frame has", maxZstdWindow)
+		err = fmt.Errorf("zstd: window size exceeded: a frame has one of more than %d bytes, or than the first frame has", maxZstdWindow)
 	case err != nil && !errors.Is(err, io.EOF):
 		err = fmt.Errorf("zstd: %w", err)
+	}
+	return n, err
+}
+
+// packedReader reads a compressed body, and fails once that becomes hardly anything: empty members, blocks and frames without
+// an end would keep a worker busy, and never be too large.
+type packedReader struct {
+	r      io.Reader
+	n      int64
+	became *int64 // how many bytes were decompressed so far
+}
+
+// Read borrows p.
+func (r *packedReader) Read(p []byte) (int, error) {
+	n, err := r.r.Read(p)
+	r.n += int64(n)
+	if r.n > packedSpare+2**r.became {
+		return n, fmt.Errorf("%d bytes of the compressed body became %d when decompressed", r.n, *r.became)
 	}
 	return n, err
 }

@@ -96,7 +96,7 @@ func TestWindowsAreKnownBeforehand(t *testing.T) {
 			t.Errorf("%s: the decoder is kept: %t", name, kept)
 		}
 	}
-	const good, over = "<nil>", "zstd: a frame has a window"
+	const good, over = "<nil>", "zstd: window size exceeded"
 	f("small", zeros(1000, 0), minZstdWindow, good)
 	f("of one MiB", zeros(1<<20, 20), 1<<20, good)
 	f("a large segment", zeros(8<<20, 0), 8<<20, good)

@@ -33,6 +33,18 @@ func gzipped(text string) []byte {
 	return b.Bytes()
 }
 
+// flushed returns n times the text, each of which is flushed.
+func flushed(text string, n int) []byte {
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	for range n {
+		_, _ = z.Write([]byte(text))
+		_ = z.Flush()
+	}
+	_ = z.Close()
+	return b.Bytes()
+}
+
 func zstandard(text string, o ...zstd.EOption) []byte {
 	z, err := zstd.NewWriter(nil, append([]zstd.EOption{zstd.WithEncoderConcurrency(1)}, o...)...)
 	if err != nil {
@@ -207,6 +219,13 @@ func TestBodies(t *testing.T) {
 		f("a bomb", with(bomb, "gzip"), tooLarge, limit(1<<20))
 		f("a bomb of zstd", with(zstandard(strings.Repeat("# nothing but comment\n", 1<<20)), "zstd"), tooLarge, limit(1<<20))
 		f("an empty body under a limit", with(nil, ""), "", limit(1))
+
+		const nothing = "bytes of the compressed body became 0 when decompressed"
+		f("empty members without an end", with(bytes.Repeat(gzipped(""), 100_000), "gzip"), nothing)
+		f("empty blocks without an end", with(append(gzipped("")[:10], bytes.Repeat([]byte{0, 0, 0, 0xff, 0xff}, 400_000)...), "gzip"), nothing)
+		f("empty frames without an end", with(bytes.Repeat([]byte{0x28, 0xb5, 0x2f, 0xfd, 1 << 5, 0, 1, 0, 0}, 200_000), "zstd"), nothing)
+		f("a skipped frame without an end", with(append([]byte{0x50, 0x2a, 0x4d, 0x18, 0, 0, 0, 1}, make([]byte, 2<<20)...), "zstd"), "unexpected EOF") // as the decoder has it
+		f("a body flushed after each line", with(flushed("m 1\n", 20_000), "gzip"), "")
 
 		line := `m{a="` + strings.Repeat("x", 1<<20) + `"} 1` + "\n"
 		f("a long line", with([]byte("n 1\n"+line), ""), "-promscrape.maxLineSize")

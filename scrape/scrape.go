@@ -191,17 +191,15 @@ func (m *Manager) report(st *jobState, out *outcome, start time.Time, timeout ti
 func (m *Manager) readBody(tn *turn, resp *http.Response, w *worker, held *bool) (counts, int64, error) {
 	t, job := tn.t, tn.st.cfg
 	yielding := &yieldingReader{ctx: tn.life, r: resp.Body, w: m.workers, held: held}
-	body := io.Reader(yielding)
+	limited := &limitedReader{r: yielding, max: tn.asking.rq.maxBytes, strict: m.opts.Dialect == config.Prometheus}
 	if tn.encoding != "" && tn.encoding != "identity" {
-		z, err := m.decoder(tn.encoding, body)
+		z, err := m.decoder(tn.encoding, &packedReader{r: yielding, became: &limited.n})
 		if err != nil {
 			return counts{}, 0, err
 		}
 		defer m.decoders.put(z)
-		body, tn.packed = z, z.bytes
-	}
-	limited := &limitedReader{r: body, max: tn.asking.rq.maxBytes, strict: m.opts.Dialect == config.Prometheus}
-	if n := resp.ContentLength; n >= 0 && limited.r == yielding && limited.isOver(n) {
+		limited.r, tn.packed = z, z.bytes
+	} else if limited.isOver(resp.ContentLength) {
 		return counts{}, 0, limited.tooLarge()
 	}
 	table, labels := t.table.bytes(), t.table.sets.LabelBytes()
