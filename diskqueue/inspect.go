@@ -63,7 +63,7 @@ func Inspect(dir string, verify bool) (Report, error) {
 	for _, s := range q.slots {
 		r.Acked = append(r.Acked, s.acked)
 	}
-	r.Starts = q.readStarts()
+	r.Starts, _ = q.readStarts()
 	r.Spares = len(q.spares)
 	for _, b := range q.bad {
 		r.Unreadable = append(r.Unreadable, b.path)

@@ -43,8 +43,8 @@ func (q *Queue) openAll() error {
 	if err := q.lockDir(); err != nil {
 		return err
 	}
-	n := q.readStarts()
-	if n >= maxStarts {
+	n, counts := q.readStarts()
+	if n >= maxStarts && counts {
 		if err := q.setAside(); err != nil {
 			return err
 		}
@@ -53,7 +53,9 @@ func (q *Queue) openAll() error {
 	starts, err := q.openStarts()
 	if err == nil {
 		defer starts.Close()
-		putStarts(starts, n+1)
+		if counts {
+			putStarts(starts, n+1)
+		}
 	} else if isShort(err) {
 		return err
 	}
@@ -62,7 +64,7 @@ func (q *Queue) openAll() error {
 		err = q.readAcks(segs)
 	}
 	if err != nil {
-		if starts != nil {
+		if starts != nil && counts {
 			putStarts(starts, n) // this one ends here, and for a reason which is known
 		}
 		return err

@@ -61,6 +61,9 @@ const (
 	// maxStarts is the number of starts in a row that did not get as far as reading the backlog, after which the
 	// directory is suspected to be the cause.
 	maxStarts = 5
+	// startGap is the time in which one start is counted, however many there are: who kills the process again and again in its
+	// first moments is somebody else, as a rule, and a queue which does so is set aside some seconds later.
+	startGap = time.Second
 )
 
 // Options are the settings of a Queue.

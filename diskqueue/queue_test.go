@@ -553,6 +553,7 @@ func TestSetAside(t *testing.T) {
 			t.Fatalf("start %d: %+v, %+v, want the backlog", i, q.Found(), q.Stats())
 		}
 		kill(q)
+		ageStarts(t, dir, 2*startGap)
 	}
 	q = mustOpen(t, o)
 	aside := q.Found().SetAside
@@ -565,6 +566,67 @@ func TestSetAside(t *testing.T) {
 	}
 	if got := drain(t, mustOpen(t, Options{Dir: aside, Slots: 1}), 0); len(got) != 1 || got[0] != 1 {
 		t.Errorf("drained %v of what was set aside, want 1", got)
+	}
+}
+
+// TestQuickKills is killed many times within a moment of each start: that counts as one start, or else one each second.
+func TestQuickKills(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "q")
+	o := Options{Dir: dir, Slots: 1}
+	q := mustOpen(t, o)
+	put(t, q, 0, 1, 10)
+	if err := q.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for second := range maxStarts {
+		for i := range 2 * maxStarts {
+			q := mustOpen(t, o)
+			if q.Found().SetAside != "" || q.Stats().Blocks != 1 {
+				t.Fatalf("start %d of second %d: %+v, %+v, want the backlog", i, second, q.Found(), q.Stats())
+			}
+			kill(q)
+			if i == 0 {
+				ageStarts(t, dir, startGap/100)
+			}
+		}
+		ageStarts(t, dir, startGap)
+	}
+	if q := mustOpen(t, o); q.Found().SetAside == "" {
+		t.Errorf("Found() = %+v after %d seconds of kills, want it set aside", q.Found(), maxStarts)
+	}
+}
+
+// TestUncountedStart: a start which is not counted leaves the marker as old as it is, or no start would be in a fast loop.
+func TestUncountedStart(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "q")
+	o := Options{Dir: dir, Slots: 1}
+	q := mustOpen(t, o)
+	put(t, q, 0, 1, 10)
+	if err := q.Close(); err != nil {
+		t.Fatal(err)
+	}
+	kill(mustOpen(t, o))
+	path := filepath.Join(dir, startsName)
+	before, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	kill(mustOpen(t, o))
+	after, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text, err := os.ReadFile(path); err != nil || string(text) == startsText(1) && !before.ModTime().Equal(after.ModTime()) {
+		t.Errorf("the marker is %q, %v, of %v, and was of %v before", text, err, after.ModTime(), before.ModTime())
+	}
+}
+
+// ageStarts makes the marker of starts as old as that.
+func ageStarts(t *testing.T, dir string, age time.Duration) {
+	t.Helper()
+	at := time.Now().Add(-age)
+	if err := os.Chtimes(filepath.Join(dir, startsName), at, at); err != nil {
+		t.Fatal(err)
 	}
 }
 

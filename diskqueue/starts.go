@@ -22,21 +22,27 @@ func (q *Queue) setAside() error {
 	return q.lockDir()
 }
 
-// readStarts returns how many starts in a row did not get far.
-func (q *Queue) readStarts() int {
+// readStarts returns how many starts in a row did not get far, and whether this one counts: not within startGap of the last
+// which did. One which does not count leaves the marker as old as it is.
+func (q *Queue) readStarts() (n int, counts bool) {
 	f, err := q.fs.open(filepath.Join(q.opts.Dir, startsName), false)
 	if err != nil {
-		return 0
+		return 0, true
 	}
 	defer f.Close()
 	b := make([]byte, len(startsText(0)))
-	n, _ := f.ReadAt(b, 0)
+	got, _ := f.ReadAt(b, 0)
 	for v := range maxStarts + 1 {
-		if string(b[:n]) == startsText(v) {
-			return v
+		if string(b[:got]) == startsText(v) {
+			n = v // else it is damaged, which is no reason to set anything aside
 		}
 	}
-	return 0 // damage is no reason to set anything aside
+	st, err := f.Stat()
+	if n == 0 || err != nil {
+		return n, true
+	}
+	age := time.Since(st.ModTime())
+	return n, age < 0 || age >= startGap
 }
 
 // startsText is what the marker of starts holds: the number in a form which no damage makes of another.

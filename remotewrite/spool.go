@@ -197,7 +197,8 @@ func (s *spool) open() {
 	f := q.Found()
 	d.m.found(f)
 	if f.SetAside != "" {
-		d.log.Warn("queue was set aside, since several starts in a row did not get past it", slog.String("dir", f.SetAside))
+		d.log.Warn("queue was set aside, since several starts in a row did not get past it: to have it sent, stop the agent, and give the directory its name back",
+			slog.String("dir", f.SetAside), slog.String("name", s.dir))
 	}
 	if f.Damaged > 0 || f.BadSegments > 0 {
 		d.log.Warn("queue was damaged; what is good of it is sent", slog.String("dir", s.dir), slog.Int("records", f.Damaged),
