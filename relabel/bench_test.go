@@ -117,6 +117,7 @@ func BenchmarkApply(b *testing.B) {
 	for _, tt := range steadyRules {
 		bench("rule="+tt.name, mustCompile(b, Options{}, tt.cfg))
 	}
+	bench("rule=replace-template", mustCompile(b, Options{}, Config{SourceLabels: []string{"pod"}, TargetLabel: "owner", Regex: str("(.+)-x2x7v"), Replacement: str("<$1>")}))
 	bench("rule=hashmod-md5", mustCompile(b, Options{}, hashModRule))
 	bench("rule=hashmod-xxhash", mustCompile(b, Options{Hash: HashXXHash}, hashModRule))
 	bench("rule=replace-engine", mustCompile(b, Options{}, Config{SourceLabels: []string{"instance"}, Regex: str("([^:]+)(:[0-9]+)?"), TargetLabel: "host"}))

@@ -24,6 +24,9 @@ type Labels struct {
 	// Transient says that the set's strings are not needed for longer than until Reset. What rules make then lies in memory of
 	// the set, which the following strings overwrite; so a set that is reused works without allocations whatever it meets.
 	Transient bool
+	// MaxBytes is how many bytes of text rules may make of the set until Reset, 0 for no limit. It is checked before memory
+	// is taken for them. A view of a value is not made, and counts nothing.
+	MaxBytes int
 
 	// set is the number of labels at the end of L which Set put there.
 	set int
@@ -33,6 +36,10 @@ type Labels struct {
 	snapshot []Label
 	// made holds what rules made of a Transient set.
 	made []byte
+	// taken is how many bytes rules made since Reset, whether the set is Transient or not.
+	taken int
+	// refused is what Err tells of.
+	refused refusal
 	// verdict is what Rules.Apply knows of the metric's name.
 	verdict verdict
 }
@@ -54,6 +61,7 @@ func (ls *Labels) Reset() {
 		ls.verdict = verdict{}
 	}
 	ls.made = ls.made[:0]
+	ls.taken, ls.refused = 0, refusal{}
 }
 
 // Forget is Reset which lets go of everything but scratch memory, also of the rules that were applied.
@@ -97,7 +105,12 @@ func (ls *Labels) Set(name, value string) {
 		ls.Del(name)
 		return
 	}
-	i, n := ls.index(name), len(ls.L)
+	ls.setAt(ls.index(name), name, value)
+}
+
+// setAt is Set of a value which is not empty, of the label at i, or of a new one if that is -1.
+func (ls *Labels) setAt(i int, name, value string) {
+	n := len(ls.L)
 	switch {
 	case i < 0:
 		ls.L = append(ls.L, Label{name, value})
@@ -119,15 +132,21 @@ func (ls *Labels) SetNew(labels []Label) {
 
 // setBytes is Set with a value which it copies, unless the label has it already.
 func (ls *Labels) setBytes(name string, value []byte) {
-	v := ls.Get(name)
-	if v != string(value) {
-		v = ls.text(value)
+	if len(value) == 0 {
+		ls.Del(name)
+		return
 	}
-	ls.Set(name, v)
+	i := ls.index(name)
+	if i >= 0 && ls.L[i].Value == string(value) {
+		ls.setAt(i, name, ls.L[i].Value)
+		return
+	}
+	ls.setAt(i, name, ls.text(value))
 }
 
 // text returns b as a string that may get into the set.
 func (ls *Labels) text(b []byte) string {
+	ls.taken += len(b)
 	if !ls.Transient {
 		return string(b)
 	}
@@ -191,27 +210,31 @@ func (ls *Labels) Sort() {
 	}
 }
 
-// appendJoined appends the values of the labels called names to b, with sep between them.
-func (ls *Labels) appendJoined(b []byte, names []string, sep string) []byte {
-	for i, name := range names {
+// join puts the values of the source labels of r, with its separator between them, into joined, unless they are too long.
+func (ls *Labels) join(r *rule) (ok bool) {
+	most := ls.most()
+	b := ls.joined[:0]
+	for i, name := range r.source {
 		if i > 0 {
-			b = append(b, sep...)
+			b = append(b, r.sep...)
 		}
-		b = append(b, ls.Get(name)...)
+		v := ls.Get(name)
+		if len(v) > most-len(b) {
+			ls.joined = b
+			return ls.refuse(r, ls.joinedBytes(r))
+		}
+		b = append(b, v...)
 	}
-	return b
+	ls.joined = b
+	return true
 }
 
-// join returns what a rule with these source labels looks at. The result is valid until the following join.
-func (ls *Labels) join(names []string, sep string) subject {
-	switch len(names) {
-	case 0:
-		return subject{}
-	case 1:
-		return subject{s: ls.Get(names[0])}
+func (ls *Labels) joinedBytes(r *rule) int64 {
+	n := int64(len(r.sep)) * int64(len(r.source)-1)
+	for _, name := range r.source {
+		n += int64(len(ls.Get(name)))
 	}
-	ls.joined = ls.appendJoined(ls.joined[:0], names, sep)
-	return subject{s: viewString(ls.joined), b: ls.joined}
+	return n
 }
 
 // subject is a text that a pattern is matched against: a string of the label set, or, when b is not nil, a view of
@@ -219,13 +242,4 @@ func (ls *Labels) join(names []string, sep string) subject {
 type subject struct {
 	s string
 	b []byte
-}
-
-// assign gives the label called name the value sub.s[from:to].
-func (ls *Labels) assign(name string, sub subject, from, to int) {
-	if sub.b != nil {
-		ls.setBytes(name, sub.b[from:to])
-		return
-	}
-	ls.Set(name, sub.s[from:to])
 }

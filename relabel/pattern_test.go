@@ -236,6 +236,9 @@ func checkTemplate(t *testing.T, text, expr, s string) {
 	if got := string(tmpl.appendTo(nil, s, groups)); got != want {
 		t.Errorf("template %q with %q on %q = %q, want %q", text, expr, s, got, want)
 	}
+	if n, most := tmpl.bytes(groups), tmpl.maxBytes(len(s)); !tmpl.constant() && (n != int64(len(want)) || most < n) {
+		t.Errorf("template %q with %q on %q has %d bytes, %d at most, want %d", text, expr, s, n, most, len(want))
+	}
 	if tmpl.constant() && tmpl.lit != want {
 		t.Errorf("template %q with %q is constant %q, want %q", text, expr, tmpl.lit, want)
 	}

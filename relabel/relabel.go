@@ -78,7 +78,7 @@ type Rules struct {
 	opts           Options
 }
 
-// RuleError says which rule of a list is wrong, and why.
+// RuleError says which rule of a list is wrong, or refused a label set, and why.
 type RuleError struct {
 	Index int // from 0
 	Line  int // in the file, 0 if unknown
@@ -110,6 +110,7 @@ func Compile(cfgs []Config, o Options) (*Rules, error) {
 		if err != nil {
 			return nil, fmt.Errorf("relabel: %w", &RuleError{Index: i, Line: c.Line, Err: err})
 		}
+		compiled.index, compiled.line = i, c.Line
 		r.rules = append(r.rules, compiled)
 		r.cfgs = append(r.cfgs, c)
 	}
@@ -117,7 +118,8 @@ func Compile(cfgs []Config, o Options) (*Rules, error) {
 	return r, nil
 }
 
-// Apply runs the rules on ls in order, and reports whether the set is kept. Of a dropped set nothing may be assumed.
+// Apply runs the rules on ls in order, and reports whether the set is kept. Of a dropped set nothing may be assumed. One of
+// which rules would make more than it may hold is not kept either: ls.Err tells.
 func (r *Rules) Apply(ls *Labels) bool {
 	if r == nil {
 		return true

@@ -39,6 +39,8 @@ type rule struct {
 	replacement template
 	modulus     uint64
 	hash        Hash
+	// index and line are where the rule stands, for errors.
+	index, line int
 }
 
 func (r *rule) apply(ls *Labels) bool { return r.run(r, ls) }
@@ -72,21 +74,58 @@ func runOf(a action) func(*rule, *Labels) bool {
 	return nil
 }
 
-func (r *rule) keep(ls *Labels) bool { return r.pattern.match(ls.join(r.source, r.sep)) }
-func (r *rule) drop(ls *Labels) bool { return !r.pattern.match(ls.join(r.source, r.sep)) }
+// subject returns what the rule looks at, which is valid until the following rule. It is not ok where that is too long.
+func (r *rule) subject(ls *Labels) (sub subject, ok bool) {
+	switch len(r.source) {
+	case 0:
+		return subject{}, true
+	case 1:
+		return subject{s: ls.Get(r.source[0])}, true
+	}
+	if !ls.join(r) {
+		return subject{}, false
+	}
+	return subject{s: viewString(ls.joined), b: ls.joined}, true
+}
+
+func (r *rule) keep(ls *Labels) bool {
+	sub, ok := r.subject(ls)
+	return ok && r.pattern.match(sub)
+}
+
+func (r *rule) drop(ls *Labels) bool {
+	sub, ok := r.subject(ls)
+	return ok && !r.pattern.match(sub)
+}
 
 func (r *rule) keepEqual(ls *Labels) bool {
-	return ls.join(r.source, r.sep).s == ls.Get(r.target.lit)
+	sub, ok := r.subject(ls)
+	return ok && sub.s == ls.Get(r.target.lit)
 }
 
 func (r *rule) dropEqual(ls *Labels) bool {
-	return ls.join(r.source, r.sep).s != ls.Get(r.target.lit)
+	sub, ok := r.subject(ls)
+	return ok && sub.s != ls.Get(r.target.lit)
+}
+
+// expand puts the text that t makes of a match of s into ls.out, unless it is too long.
+func (r *rule) expand(ls *Labels, t *template, s string, groups []int) (ok bool) {
+	if room := int64(ls.room()); t.maxBytes(len(s)) > room {
+		if n := t.bytes(groups); n > room {
+			return ls.refuse(r, int64(ls.taken)+n)
+		}
+	}
+	ls.out = t.appendTo(ls.out[:0], s, groups)
+	return true
 }
 
 // replace sets the target to the expanded replacement if the pattern matches. An empty result deletes the target; a
 // target which expands to no valid name leaves the set as it was.
 func (r *rule) replace(ls *Labels) bool {
-	sub := ls.join(r.source, r.sep)
+	sub, ok := r.subject(ls)
+	if !ok {
+		return false
+	}
 	if r.target.constant() && r.replacement.constant() {
 		if r.pattern.match(sub) {
 			ls.Set(r.target.lit, r.replacement.lit)
@@ -100,27 +139,39 @@ func (r *rule) replace(ls *Labels) bool {
 	}
 	target := r.target.lit
 	if !r.target.constant() {
-		ls.out = r.target.appendTo(ls.out[:0], sub.s, groups)
+		if !r.expand(ls, &r.target, sub.s, groups) {
+			return false
+		}
 		target = ls.text(ls.out)
 		if !validName(target) {
 			return true
 		}
 	}
 	if g, ok := r.replacement.single(); ok {
-		if from := groups[2*g]; from >= 0 {
-			ls.assign(target, sub, from, groups[2*g+1])
-		} else {
+		from, to := groups[2*g], groups[2*g+1]
+		switch {
+		case from < 0:
 			ls.Del(target)
+		case sub.b == nil:
+			ls.Set(target, sub.s[from:to])
+		case !ls.hasRoom(r, to-from):
+			return false
+		default:
+			ls.setBytes(target, sub.b[from:to])
 		}
 		return true
 	}
-	ls.out = r.replacement.appendTo(ls.out[:0], sub.s, groups)
+	if !r.expand(ls, &r.replacement, sub.s, groups) {
+		return false
+	}
 	ls.setBytes(target, ls.out)
 	return true
 }
 
 func (r *rule) hashMod(ls *Labels) bool {
-	ls.joined = ls.appendJoined(ls.joined[:0], r.source, r.sep)
+	if !ls.join(r) {
+		return false
+	}
 	var h uint64
 	if r.hash == HashXXHash {
 		h = xxhash.Sum64(ls.joined)
@@ -144,15 +195,18 @@ func (r *rule) labelMap(ls *Labels) bool {
 	}
 	ls.snapshot = append(ls.snapshot[:0], ls.L[first:]...)
 	if len(ls.snapshot) > manyLabels {
-		r.labelMapMany(ls)
-		return true
+		return r.labelMapMany(ls)
 	}
 	for i := range ls.snapshot {
 		l := &ls.snapshot[i]
 		if l.Value == "" || i > 0 && !r.pattern.match(subject{s: l.Name}) {
 			continue
 		}
-		ls.Set(r.mapName(ls, l.Name), l.Value)
+		name, ok := r.mapName(ls, l.Name)
+		if !ok {
+			return false
+		}
+		ls.Set(name, l.Value)
 	}
 	return true
 }
@@ -162,7 +216,7 @@ func (r *rule) labelMap(ls *Labels) bool {
 const manyLabels = 256
 
 // labelMapMany is labelMap of the snapshot, in time which is linear in the number of labels.
-func (r *rule) labelMapMany(ls *Labels) {
+func (r *rule) labelMapMany(ls *Labels) bool {
 	filled := len(ls.L) - ls.set
 	set := slices.Clone(ls.L[filled:]) // what Set put there, and will
 	at := make(map[string]int, len(ls.snapshot))
@@ -174,7 +228,10 @@ func (r *rule) labelMapMany(ls *Labels) {
 		if l.Value == "" || !r.pattern.match(subject{s: l.Name}) {
 			continue
 		}
-		name := r.mapName(ls, l.Name)
+		name, ok := r.mapName(ls, l.Name)
+		if !ok {
+			return false
+		}
 		if i, ok := at[name]; ok {
 			set[i].Value = l.Value
 			continue
@@ -185,26 +242,42 @@ func (r *rule) labelMapMany(ls *Labels) {
 	kept := slices.DeleteFunc(ls.L[:filled], func(l Label) bool { _, ok := at[l.Name]; return ok })
 	ls.L = append(kept, set...)
 	ls.set = len(set)
+	return true
 }
 
-// mapName returns what a labelmap rule makes of a name of ls which the pattern matches.
-func (r *rule) mapName(ls *Labels, name string) string {
+// mapName returns what a labelmap rule makes of a name of ls which the pattern matches. It is not ok where that is too long.
+func (r *rule) mapName(ls *Labels, name string) (mapped string, ok bool) {
 	if r.pattern.unanchored {
-		return r.pattern.re.ReplaceAllString(name, r.pattern.unanchoredReplacement)
+		return r.mapParts(ls, name)
 	}
 	if r.replacement.constant() {
-		return r.replacement.lit
+		return r.replacement.lit, true
 	}
 	var space groupSpace
 	groups := r.pattern.find(subject{s: name}, &space)
 	if g, ok := r.replacement.single(); ok {
 		if from := groups[2*g]; from >= 0 {
-			return name[from:groups[2*g+1]]
+			return name[from:groups[2*g+1]], true
 		}
-		return ""
+		return "", true
 	}
-	ls.out = r.replacement.appendTo(ls.out[:0], name, groups)
-	return ls.text(ls.out)
+	if !r.expand(ls, &r.replacement, name, groups) {
+		return "", false
+	}
+	return ls.text(ls.out), true
+}
+
+// mapParts is mapName for a pattern which may match a part of a name, and several ones.
+func (r *rule) mapParts(ls *Labels, name string) (mapped string, ok bool) {
+	// A byte of the replacement is a literal, which may stand once before each byte of the name and once at its end, or
+	// part of a reference, and all that one stands for is not longer than the name.
+	n := int64(len(name))
+	if most := n + (n+1)*int64(len(r.pattern.unanchoredReplacement)); most > int64(ls.room()) {
+		return "", ls.refuse(r, int64(ls.taken)+most)
+	}
+	mapped = r.pattern.re.ReplaceAllString(name, r.pattern.unanchoredReplacement)
+	ls.taken += len(mapped)
+	return mapped, true
 }
 
 func (r *rule) labelDrop(ls *Labels) bool { ls.deleteIf(&r.pattern, true); return true }
@@ -213,15 +286,27 @@ func (r *rule) labelKeep(ls *Labels) bool { ls.deleteIf(&r.pattern, false); retu
 func (r *rule) lowercase(ls *Labels) bool { return r.mapValue(ls, strings.ToLower) }
 func (r *rule) uppercase(ls *Labels) bool { return r.mapValue(ls, strings.ToUpper) }
 
-// mapValue sets the target to f of the source. f may return its argument.
+// mapValue sets the target to f of the source. f may return its argument, and nothing longer than three times that.
 func (r *rule) mapValue(ls *Labels, f func(string) string) bool {
-	sub := ls.join(r.source, r.sep)
+	sub, ok := r.subject(ls)
+	if !ok {
+		return false
+	}
 	v := f(sub.s)
 	if sub.b != nil {
+		if !ls.hasRoom(r, len(v)) {
+			return false
+		}
 		// v may be a view of scratch memory that the next rule overwrites.
 		ls.out = append(ls.out[:0], v...)
 		ls.setBytes(r.target.lit, ls.out)
 		return true
+	}
+	if v != sub.s {
+		if !ls.hasRoom(r, len(v)) {
+			return false
+		}
+		ls.taken += len(v)
 	}
 	ls.Set(r.target.lit, v)
 	return true

@@ -12,6 +12,8 @@ import (
 type template struct {
 	lit   string // the whole text, when parts is nil
 	parts []part
+	// litBytes is the length of all literals, and refs the number of references.
+	litBytes, refs int
 }
 
 // part is a literal, or a reference to the first of its groups that takes part in the match. Only groups that share a
@@ -59,6 +61,10 @@ func compileTemplate(text string, names []string) template {
 		return template{lit: lit.String()}
 	}
 	flush()
+	for i := range t.parts {
+		t.litBytes += len(t.parts[i].lit)
+		t.refs += min(1, len(t.parts[i].groups))
+	}
 	return t
 }
 
@@ -113,6 +119,23 @@ func (t *template) single() (group int, ok bool) {
 		return t.parts[0].groups[0], true
 	}
 	return 0, false
+}
+
+// maxBytes is how long the template's text can be for a match of a text of n bytes.
+func (t *template) maxBytes(n int) int64 { return int64(t.litBytes) + int64(t.refs)*int64(n) }
+
+// bytes is how long the template's text is, with the groups' bounds.
+func (t *template) bytes(groups []int) int64 {
+	n := int64(t.litBytes)
+	for i := range t.parts {
+		for _, g := range t.parts[i].groups {
+			if from := groups[2*g]; from >= 0 {
+				n += int64(groups[2*g+1] - from)
+				break
+			}
+		}
+	}
+	return n
 }
 
 // appendTo appends the template's text to b, with references replaced by parts of s. groups holds the groups' bounds as

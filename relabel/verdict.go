@@ -68,6 +68,9 @@ func (r *Rules) keepsName(ls *Labels) bool {
 	for _, x := range r.byName {
 		if !x.apply(ls) {
 			v.kept = false
+			if ls.refused.rule != nil {
+				v.rules = nil // Err is to tell of the next set, too
+			}
 			break
 		}
 	}

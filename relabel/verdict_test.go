@@ -45,7 +45,7 @@ func TestApplyIsTrace(t *testing.T) {
 		"to":       {"name", "na", ""},
 	}
 	for _, transient := range []bool{false, true} {
-		got := &Labels{Transient: transient}
+		got := &Labels{Transient: transient, MaxBytes: 1 << 20}
 		for range 400 {
 			cfgs := make([]Config, 1+rnd.IntN(5))
 			for i := range cfgs {

@@ -79,7 +79,7 @@ func newGroup(key groupKey, rules *relabel.Rules, o Options, c *codec, clock *fl
 	for slot := range o.Slots {
 		l := &lane{slot: slot, open: newBuilder(o.Pool, account)}
 		if rules != nil {
-			l.cache = newRelabelCache(rules, o.RelabelCacheBytes/int64(o.Slots))
+			l.cache = newRelabelCache(rules, o.RelabelCacheBytes/int64(o.Slots), key.maxBlockBytes)
 		}
 		g.lanes = append(g.lanes, l)
 	}
@@ -128,10 +128,13 @@ func (g *group) commit(b *batch.Batch, slot int, now time.Time) (lost batch.Drop
 			r.labels = l.inline.ls.L
 		}
 		exemplar := c.Kind == batch.KindExemplar
-		if l.cache != nil && !l.cache.apply(&r) {
-			lost.Relabeled += btoi(!exemplar)
-			taken = false
-			continue
+		if l.cache != nil {
+			if f := l.cache.apply(&r); f == dropped || f == tooLarge {
+				lost.Relabeled += btoi(f == dropped && !exemplar)
+				lost.TooLarge += btoi(f == tooLarge && !exemplar)
+				taken = false
+				continue
+			}
 		}
 		if taken = l.open.append(dict, &r, g.key.maxBlockBytes); taken || exemplar {
 			continue

@@ -30,6 +30,7 @@ const (
 type relabelCache struct {
 	rules    *relabel.Rules
 	maxBytes int64 // of each of the two generations
+	maxMade  int   // bytes that rules may make of one label set
 	seed     uint64
 
 	dict      *labelcompress.Dict // what the references belong to
@@ -61,16 +62,21 @@ const (
 	changed fate = iota
 	unchanged
 	dropped
+	tooLarge // the rules would have made more than a block holds
 )
 
-func newRelabelCache(rules *relabel.Rules, maxBytes int64) *relabelCache {
-	return &relabelCache{rules: rules, maxBytes: maxBytes / 2, seed: rand.Uint64()}
+// minMade is how many bytes rules may make of a label set in any case: what they need on the way is not all in the block.
+const minMade = 64 << 10
+
+// newRelabelCache returns a cache of maxBytes for rules, which may make maxMade bytes of one label set.
+func newRelabelCache(rules *relabel.Rules, maxBytes int64, maxMade int) *relabelCache {
+	return &relabelCache{rules: rules, maxBytes: maxBytes / 2, maxMade: max(maxMade, minMade), seed: rand.Uint64()}
 }
 
-// apply replaces the labels of r by what the rules make of them, and reports whether the sample is kept. The references
-// of r are borrowed, and belong to the dictionary that begin was told; what replaces them is a view, valid until the next
-// call.
-func (c *relabelCache) apply(r *row) bool {
+// apply replaces the labels of r by what the rules make of them, and returns what became of them: the sample is kept unless
+// it is dropped or tooLarge. The references of r are borrowed, and belong to the dictionary that begin was told; what
+// replaces them is a view, valid until the next call.
+func (c *relabelCache) apply(r *row) fate {
 	if r.labels != nil {
 		return c.applyInline(r)
 	}
@@ -89,50 +95,56 @@ func (c *relabelCache) apply(r *row) bool {
 	if !ok {
 		return c.work(h, r)
 	}
-	switch e.fate {
-	case dropped:
-		return false
-	case changed:
+	if e.fate == changed {
 		r.refs = slab[e.in:][:e.out]
 	}
-	return true
+	return e.fate
 }
 
 // work applies the rules, and remembers the result if there is room for it.
-func (c *relabelCache) work(h uint64, r *row) bool {
+func (c *relabelCache) work(h uint64, r *row) fate {
 	c.labels.wire = c.dict.AppendWire(c.labels.wire[:0], r.refs)
 	c.labels.set(c.labels.wire)
-	relabelInPlace(c.rules, &c.labels.ls)
+	f := c.relabel()
 	labels := c.labels.ls.L
-	if out, ok := c.remember(h, r.refs, labels); ok {
+	if out, ok := c.remember(h, r.refs, labels, f); ok {
 		r.refs = out
 	} else {
 		r.labels = labels
 	}
-	return len(labels) > 0
+	return f
 }
 
 // applyInline is apply for labels which are in no dictionary: nothing is remembered of them.
-func (c *relabelCache) applyInline(r *row) bool {
+func (c *relabelCache) applyInline(r *row) fate {
 	c.labels.ls.Reset()
 	c.labels.ls.L = append(c.labels.ls.L, r.labels...)
-	relabelInPlace(c.rules, &c.labels.ls)
+	f := c.relabel()
 	r.labels = c.labels.ls.L
-	return len(r.labels) > 0
+	return f
 }
 
-// relabelInPlace replaces labels by what rules make of them, sorted by name; nothing is left of what they drop.
-func relabelInPlace(rules *relabel.Rules, ls *relabel.Labels) {
-	if !rules.Apply(ls) {
+// relabel replaces c's labels by what the rules make of them, sorted by name; nothing is left of what is not kept.
+func (c *relabelCache) relabel() fate {
+	ls := &c.labels.ls
+	ls.MaxBytes = c.maxMade
+	if !c.rules.Apply(ls) {
 		ls.L = ls.L[:0]
+		if ls.Err() != nil {
+			return tooLarge
+		}
 	}
 	ls.L = slices.DeleteFunc(ls.L, func(l relabel.Label) bool { return l.Value == "" })
+	if len(ls.L) == 0 {
+		return dropped
+	}
 	ls.Sort()
+	return changed
 }
 
 // remember adds a result to the current generation, and returns the references of its labels there. It reports false when
 // there is no room for it, here or in the dictionary.
-func (c *relabelCache) remember(h uint64, in []labelcompress.Ref, labels []relabel.Label) ([]labelcompress.Ref, bool) {
+func (c *relabelCache) remember(h uint64, in []labelcompress.Ref, labels []relabel.Label, f fate) ([]labelcompress.Ref, bool) {
 	if !c.cur.fits(len(in)+len(labels), c.maxBytes) {
 		return nil, false
 	}
@@ -147,11 +159,7 @@ func (c *relabelCache) remember(h uint64, in []labelcompress.Ref, labels []relab
 		}
 		out = append(out, ref)
 	}
-	f := changed
-	switch {
-	case len(out) == 0:
-		f = dropped
-	case slices.Equal(in, out):
+	if f == changed && slices.Equal(in, out) {
 		f = unchanged
 		for _, ref := range out {
 			c.dict.Release(ref) // the label set holds them too
@@ -189,6 +197,7 @@ func (c *relabelCache) begin(dict *labelcompress.Dict, now time.Time) {
 // turn makes the current generation the previous one, when its time has come, and gives back some of what is older. It is
 // called now and then, whether there are batches or not.
 func (c *relabelCache) turn(now time.Time) {
+	c.labels.forget()
 	c.release(cacheReleases)
 	if len(c.dying) > 0 || now.Sub(c.turned) < cacheAge {
 		return

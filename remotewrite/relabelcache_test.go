@@ -3,6 +3,7 @@ package remotewrite
 import (
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -30,7 +31,7 @@ func TestRelabelCache(t *testing.T) {
 	f := func(name string, maxBytes, dictBytes int64) {
 		t.Run(name, func(t *testing.T) {
 			dict := labelcompress.New(labelcompress.Options{MaxBytes: dictBytes})
-			c := newRelabelCache(rules(t, testRules...), maxBytes)
+			c := newRelabelCache(rules(t, testRules...), maxBytes, 1<<20)
 			rnd := rand.New(rand.NewPCG(5, 6))
 			now := time.Unix(1_700_000_000, 0)
 			hits := 0
@@ -56,7 +57,7 @@ func TestRelabelCache(t *testing.T) {
 				}
 				r := row{refs: slices.Clone(refs)}
 				before := len(c.cur.entries)
-				kept := c.apply(&r)
+				kept := c.apply(&r) != dropped
 				if len(c.cur.entries) == before {
 					hits++
 				}
@@ -189,6 +190,52 @@ func TestRulesPerDestination(t *testing.T) {
 		r.commit(t, r.Writer, 0, 10, 9000)
 		time.Sleep(2 * second)
 		if err := rcs[2].Verify().Err(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestRulesWhichMultiply: a series of which rules would make more than a block holds is dropped, and counted, and nothing
+// else is; whether its labels are in the dictionary, remembered, or neither.
+func TestRulesWhichMultiply(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		double := relabel.Config{SourceLabels: []string{"v"}, Regex: ptr("(.+)"), TargetLabel: "v", Replacement: ptr("$1$1")}
+		r := newRig(t, func(o *Options) { o.MaxBlockBytes = 1 << 20 },
+			Destination{URL: "http://a.example" + receiver.WritePath, Relabel: rules(t, slices.Repeat([]relabel.Config{double}, 10)...)})
+		rc := newReceiver(t, receiver.Options{})
+		r.serve("a.example:80", rc)
+		r.run()
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		for round := range int64(2) {
+			b := r.empty(0, 1000*(round+1))
+			for i, v := range []string{"", "x", strings.Repeat("y", 300_000), strings.Repeat("z", 900_000), "1"} {
+				b.Append(r.set(t, "__name__", "m", "i", fmt.Sprint(i), "v", v), 1)
+				var wire []byte
+				for _, l := range [][2]string{{"__name__", "n"}, {"i", fmt.Sprint(i)}, {"v", v}} {
+					if l[1] != "" {
+						wire = labelcompress.AppendLabel(wire, l[0], l[1])
+					}
+				}
+				b.AppendExtra(batch.KindSample, 0, 1, batch.Extra{Labels: wire})
+			}
+			if got, want := r.Commit(b), (batch.Dropped{TooLarge: 4}); got != want {
+				t.Errorf("Commit() = %+v, want %+v", got, want)
+			}
+			b.Reset()
+			time.Sleep(2 * second)
+		}
+		runtime.ReadMemStats(&after)
+		if n := after.TotalAlloc - before.TotalAlloc; n > 100<<20 {
+			t.Errorf("%d bytes were allocated", n)
+		}
+		if b := r.balanced(); b.Acknowledged != 12 || b.Dropped.TooLarge != 8 {
+			t.Errorf("%v, want 12 acknowledged and 8 too large", b)
+		}
+		if got := rc.Series(map[string]string{"v": strings.Repeat("x", 1024)}); len(got) != 2 {
+			t.Errorf("%d series with what ten rules make of x, want 2", len(got))
+		}
+		if err := rc.Verify().Err(); err != nil {
 			t.Error(err)
 		}
 	})

@@ -47,12 +47,15 @@ type learner struct {
 	refs  []labelcompress.Ref
 	// bounds are le and quantile values as they are written, and as they are normalised.
 	bounds map[string]string
-	// refused is what the limits say of the labels before the external ones were added, as Prometheus counts them.
+	// refused is what the limits say of the labels: that of rules, and in Prometheus' dialect the job's, of the labels before
+	// the external ones were added, as Prometheus counts them.
 	refused error
 }
 
-// labels prepares the final labels of the parser's current sample. kept is false when relabeling drops it.
+// labels prepares the final labels of the parser's current sample. kept is false when relabeling drops it. What is beyond a
+// limit is kept, and checkLimits says so: such a sample fails its scrape in any dialect.
 func (l *learner) labels(p *streamparse.Parser) (kept bool, err error) {
+	l.refused = nil
 	l.views = p.AppendLabels(l.views[:0])
 	if len(l.views) > labelset.MaxLabels {
 		return false, fmt.Errorf("%w: %d; label_limit would refuse it earlier", labelset.ErrTooMany, len(l.views))
@@ -72,7 +75,10 @@ func (l *learner) labels(p *streamparse.Parser) (kept bool, err error) {
 	l.mergeTarget()
 	l.dropEmpty()
 	if !l.rules.Apply(&l.ls) {
-		return false, nil
+		if err := l.ls.Err(); err != nil {
+			l.refused = fmt.Errorf("metric_relabel_configs: %w; -promscrape.maxLineSize would allow more", err)
+		}
+		return l.refused != nil, nil
 	}
 	if l.vm {
 		l.ls.L = slices.DeleteFunc(l.ls.L, func(x relabel.Label) bool {
@@ -279,7 +285,7 @@ func (l *learner) check() error {
 }
 
 func (l *learner) checkLimits() error {
-	if l.vm {
+	if l.vm && l.refused == nil {
 		return l.limits.check(l.ls.L)
 	}
 	return l.refused

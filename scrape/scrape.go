@@ -224,7 +224,7 @@ func (m *Manager) readBody(tn *turn, resp *http.Response, w *worker, held *bool)
 	l.target, l.external, l.automatic = t.spec.labels, job.ExternalLabels, t.auto.sets
 	l.rules, l.honor, l.limits = job.MetricRelabel, job.HonorLabels, labelLimitsOf(job)
 	l.vm, l.skipBad, l.typ = vm, vm, streamparse.TypeUntyped
-	l.legacyNames = job.Formats.LegacyNames
+	l.legacyNames, l.ls.MaxBytes = job.Formats.LegacyNames, max(m.opts.MaxLineBytes, maxMadeBytes)
 	r := reading{
 		p: w.parser, tab: t.table, b: w.batch, learn: l, ahead: ahead, honorTime: job.HonorTimestamps, sampleLimit: noLimit, now: tn.start,
 	}

@@ -29,6 +29,9 @@ const (
 	instanceLabel    = "instance"
 )
 
+// maxMadeBytes is how many bytes rules may make of one target's labels, and of one sample's where MaxLineBytes is not more.
+const maxMadeBytes = 1 << 20
+
 // spec is what a target is: everything about it that discovery and relabeling decide.
 type spec struct {
 	url      string // with params
@@ -73,7 +76,11 @@ func (s *spec) key() specKey {
 func newSpec(job *config.Job, d config.Dialect, from origin) (s *spec, kept bool, err error) {
 	s = &spec{origin: from}
 	ls := from.labels(job, d)
+	ls.MaxBytes = maxMadeBytes
 	if !job.Relabel.Apply(&ls) {
+		if err := ls.Err(); err != nil {
+			return s, false, fmt.Errorf("relabel_configs: %w", err)
+		}
 		return s, false, nil
 	}
 	if err := s.fill(job, d, &ls); err != nil {
