@@ -18,6 +18,8 @@ const (
 	maxRedirects = 10
 	// maxErrorBytes is how much of an answer that is not a body is read, so that its connection can be used again.
 	maxErrorBytes = 64 << 10
+	// errorPatience is for how long that is waited for.
+	errorPatience = time.Second
 
 	// acceptCompressed takes zstd from those who have nothing else: its windows are hundred times those of gzip, on both
 	// sides.
@@ -186,8 +188,10 @@ func withoutURL(err error) error {
 	return err
 }
 
-// discard reads the rest of a small answer, so that its connection can be used again, and closes it.
+// discard reads the rest of a small answer, so that its connection can be used again, and closes it. It does not take long.
 func discard(resp *http.Response) {
+	late := time.AfterFunc(errorPatience, func() { _ = resp.Body.Close() }) // which ends a Read
+	defer late.Stop()
 	_, _ = io.CopyN(io.Discard, resp.Body, maxErrorBytes)
 	_ = resp.Body.Close()
 }

@@ -264,6 +264,24 @@ func TestStatus(t *testing.T) {
 	})
 }
 
+// A server which refuses is not waited for, and what it answered is the error.
+func TestStatusBeforeTheRest(t *testing.T) {
+	bubble(t, Options{}, func(w *world) {
+		w.serve("a:80", http.HandlerFunc(func(rw http.ResponseWriter, rq *http.Request) {
+			rw.WriteHeader(http.StatusServiceUnavailable)
+			_ = http.NewResponseController(rw).Flush()
+			<-rq.Context().Done()
+		}))
+		for timeout, want := range map[string]time.Duration{"10s": time.Second, "100ms": 100 * time.Millisecond} {
+			w.apply(oneJob("scrape_timeout: " + timeout))
+			w.scrapeNow()
+			if s := w.only(); !strings.Contains(s.LastError, "HTTP status 503") || s.LastScrapeDuration != want {
+				t.Errorf("with a timeout of %s: LastError = %q after %s, want status 503 after %s", timeout, s.LastError, s.LastScrapeDuration, want)
+			}
+		}
+	})
+}
+
 // TestRedirects pins where a scrape follows, and what it takes along.
 func TestRedirects(t *testing.T) {
 	bubble(t, Options{}, func(w *world) {

@@ -119,7 +119,10 @@ func (m *Manager) attempt(tn *turn, out *outcome) (over bool) {
 		tn.encoding, resp.Header = resp.Header.Get("Content-Encoding"), nil // which may be large, and the body come slowly
 		tn.body.StartTimestamps, tn.body.PlainBounds = m.opts.StartTimestamps, m.opts.Dialect == config.VMAgent
 	default:
-		if cause := tn.life.Err(); cause != nil {
+		cause := tn.life.Err()
+		_, answered := errors.AsType[*StatusError](err)
+		_, late := errors.AsType[*TimeoutError](cause)
+		if cause != nil && !(answered && late) { // then only what is behind the status was late
 			err = cause
 		}
 	}
