@@ -114,6 +114,7 @@ func (tn *turn) settle(m *Manager) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	m.measure(t)
+	tn.holds = t.result.memory + t.result.labelBytes
 	m.tellReleased(t)
 }
 

@@ -332,6 +332,7 @@ func (m *Manager) finished(tn *turn, out *outcome) {
 	r.batchBytes = out.batchBytes
 	table, labels := m.measure(t)
 	m.tellReleased(t)
+	tn.holds = r.memory + r.labelBytes
 	tn.estimate(m, out, r, table+labels)
 	r.scrapes++
 	if out.err != nil {

@@ -104,7 +104,7 @@ func (m *Manager) holdLocked(t *target, reason SkipReason) {
 	if t.letIn > 0 {
 		since = t.heldSince
 	}
-	t.held = Held{Reason: reason, Since: since}
+	t.held, t.gaveBack = Held{Reason: reason, Since: since}, time.Time{}
 	t.tryAt = now.Add(min(tryAfter<<t.tries, tryMost))
 	t.tries = min(t.tries+1, 8)
 	s.arrive(t)
@@ -179,8 +179,12 @@ func (m *Manager) shedLocked(now time.Time) {
 		excess = 1
 	}
 	for t := range s.held {
-		if t.held.Reason == SkipShed && (t.gaveBack.IsZero() || now.Sub(t.gaveBack) < releaseTakes) {
-			excess -= t.cost.kept
+		switch {
+		case t.held.Reason != SkipShed:
+		case t.gaveBack.IsZero():
+			excess -= t.holds
+		case now.Sub(t.gaveBack) < releaseTakes:
+			excess -= t.frees
 		}
 	}
 	if excess <= 0 {
@@ -196,9 +200,8 @@ func (m *Manager) shedLocked(now time.Time) {
 				break
 			}
 			m.holdLocked(t, SkipShed)
-			t.gaveBack = time.Time{}
-			excess -= max(t.cost.kept, 1)
-			n, bytes = n+1, bytes+t.cost.total()
+			excess -= max(t.holds, 1)
+			n, bytes = n+1, bytes+t.holds
 		}
 	}
 	s.shedAt = now
@@ -209,10 +212,11 @@ func (m *Manager) shedLocked(now time.Time) {
 }
 
 // largestLocked returns the targets which would be shed, the first one first, at most n; all if it is negative. What counts is
-// what they keep: what passes with a scrape is handed out anew each time, and those whose series travel inline keep little.
+// what they hold now: what passes with a scrape is handed out anew each time, those whose series travel inline hold little, and
+// those which have been down for some time nothing any more.
 func (m *Manager) largestLocked(n int) []*target {
 	order := func(a, b *target) int {
-		return cmp.Or(cmp.Compare(b.cost.kept, a.cost.kept), cmp.Compare(b.cost.total(), a.cost.total()), cmp.Compare(a.id, b.id))
+		return cmp.Or(cmp.Compare(b.holds, a.holds), cmp.Compare(b.cost.total(), a.cost.total()), cmp.Compare(a.id, b.id))
 	}
 	top := first[*target]{n: n, compare: order}
 	var all []*target
@@ -245,8 +249,9 @@ func (m *Manager) endedLocked(tn *turn) {
 		t.failed = t.table.marked && t.table.entries.Len() > 0
 	}
 	if tn.gaveBack {
-		t.gaveBack = time.Now()
+		t.gaveBack, t.frees = time.Now(), t.holds
 	}
+	t.holds = tn.holds
 	if tn.claim || tn.skip != SkipNone {
 		return
 	}
@@ -267,7 +272,6 @@ func (m *Manager) endedLocked(tn *turn) {
 		t.cost = cost{kept: tn.before, passing: tn.needs}
 	default:
 		m.holdLocked(t, SkipNew)
-		t.gaveBack = time.Time{}
 	}
 	if tn.letIn && t.held.Reason == SkipNone {
 		s.arrive(t)

@@ -46,7 +46,9 @@ type target struct {
 	ended     chan struct{} // closed when the running scrape has ended, if anybody waits for it
 
 	// The scheduler's, too, while memory is short.
-	cost        cost
+	cost        cost  // of a scrape, for admission and for letting in
+	holds       int64 // what its table and its labels take now
+	frees       int64 // what they took when the table went
 	held        Held
 	heldSince   time.Time // as of when it was let in
 	letIn       int64     // it was let in: its next scrape may learn all its series, and so many bytes are kept for it

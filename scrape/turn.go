@@ -39,6 +39,7 @@ type turn struct {
 	cost     cost
 	before   int64 // what the table and its labels took when it began
 	stays    int64 // by which they grew
+	holds    int64 // what they took when it ended
 	short    bool  // it needed more memory than there was, or more labels
 	needs    int64 // what it would have needed, if it was refused more
 	packed   int64 // what the decoder of a compressed body takes
