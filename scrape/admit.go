@@ -65,6 +65,8 @@ func (t *target) reserve() int64 {
 	switch {
 	case t.letIn > 0:
 		return t.letIn
+	case t.wants > 0:
+		return t.wants
 	case t.cost.passing > 0:
 		return t.cost.passing
 	}

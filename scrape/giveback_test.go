@@ -28,3 +28,29 @@ func TestShedsWhoHoldsMemory(t *testing.T) {
 		}
 	})
 }
+
+// TestWaitsNotForEver: a target which waits for all that it needs, and for which others leave no room meanwhile, is held like others
+// which do not fit: it shows, and is tried now and then.
+func TestWaitsNotForEver(t *testing.T) {
+	short(t, func(w *world, mem *fakeMemory) {
+		mem.room.Store(4 << 20)
+		block, _ := mem.admission.Ask(3300<<10, time.Now(), nil)
+		x := w.farm(20_000)["t20000"]
+		w.run()
+		w.pass(20 * time.Second)
+		if n := mem.admission.Stats().Waiting; n != 1 {
+			t.Errorf("%d wait, want it to wait for all that it needs", n)
+		}
+		mem.room.Store(600 << 10) // others have learnt
+		block.Release(0)
+		w.pass(20 * time.Second)
+		if x := w.target("t20000"); x.Held.Reason != SkipNew || w.m.HeldBytes() < 1<<20 {
+			t.Errorf("%+v, HeldBytes() = %d; want it held, with what it needs", x.Held, w.m.HeldBytes())
+		}
+		x.set(seriesOf("t20000", 0, 100))
+		w.pass(tryMost + 20*time.Second)
+		if x := w.target("t20000"); x.Health != HealthUp {
+			t.Errorf("after its body became small: %+v, %q, want it scraped", x.Held, x.LastError)
+		}
+	})
+}

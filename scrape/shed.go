@@ -63,7 +63,7 @@ func (m *Manager) dueLocked(t *target, due time.Time) {
 	case t.held.Reason != SkipNone:
 		m.skipLocked(t, due, t.held.Reason)
 	case t.asked != nil: // since its last turn
-		if t.letIn > 0 {
+		if t.letIn > 0 || m.waitsInVainLocked(t) {
 			m.holdLocked(t, SkipNew)
 		}
 		t.askedDue = due
@@ -71,6 +71,12 @@ func (m *Manager) dueLocked(t *target, due time.Time) {
 	default:
 		m.askLocked(t, due)
 	}
+}
+
+// waitsInVainLocked reports whether t has waited over more than one turn for memory which there would not be if it was alone:
+// others have learnt what was free when it began to wait. While memory is critical that is so for all but small ones.
+func (m *Manager) waitsInVainLocked(t *target) bool {
+	return t.held.Skipped > 0 && m.opts.Memory.Level() < memlimit.Critical && !m.opts.Memory.Admission().Fits(t.reserve())
 }
 
 // skipLocked sends what there is to say of a scrape which does not take place.
@@ -256,7 +262,7 @@ func (m *Manager) endedLocked(tn *turn) {
 		return
 	}
 	if tn.cost != (cost{}) {
-		t.cost = tn.cost
+		t.cost, t.wants = tn.cost, 0
 	}
 	if t.held.Reason == SkipNone {
 		t.held = Held{} // what was skipped before counts no longer
@@ -269,7 +275,7 @@ func (m *Manager) endedLocked(tn *turn) {
 		t.tries = 0
 	case m.waitsForAllLocked(tn):
 		// Others had the memory for a moment: it will wait until it gets what it needs before it begins.
-		t.cost = cost{kept: tn.before, passing: tn.needs}
+		t.wants = tn.needs
 	default:
 		m.holdLocked(t, SkipNew)
 	}

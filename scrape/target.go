@@ -47,6 +47,7 @@ type target struct {
 
 	// The scheduler's, too, while memory is short.
 	cost        cost  // of a scrape, for admission and for letting in
+	wants       int64 // what its next scrape reserves, as it was refused more; 0 for what passed with the last one
 	holds       int64 // what its table and its labels take now
 	frees       int64 // what they took when the table went
 	held        Held
