@@ -54,3 +54,29 @@ func TestWaitsNotForEver(t *testing.T) {
 		}
 	})
 }
+
+// TestGivesBackBeforeItIsDue: what a shed target holds goes soon, however long its interval is, with one marker for each series;
+// in need it goes at once.
+func TestGivesBackBeforeItIsDue(t *testing.T) {
+	for after, room := range map[time.Duration]int64{giveBackAfter + 2*time.Second: -1, time.Second: -100 << 10} {
+		short(t, func(w *world, mem *fakeMemory) {
+			w.export("t12000:80", seriesOf("t12000", 0, 12_000))
+			w.apply("scrape_configs:\n- job_name: j\n  scrape_interval: 1h\n  static_configs: [{targets: ['t12000:80']}]\n")
+			w.run()
+			w.pass(time.Hour + time.Minute)
+			if x := w.target("t12000"); x.Health != HealthUp || x.Held != (Held{}) {
+				t.Fatalf("%v, %+v: want it scraped", x.Health, x.Held)
+			}
+			before := w.target("t12000").MemoryBytes
+			mem.set(w, memlimit.Critical, room)
+			got := w.pass(after)
+			x := w.target("t12000")
+			if x.Held.Reason != SkipShed || x.Held.Skipped != 0 || x.MemoryBytes > before/10 {
+				t.Errorf("%v after it was shed: %+v, and it takes %d of %d bytes; want next to nothing", after, x.Held, x.MemoryBytes, before)
+			}
+			got = append(got, w.pass(time.Hour)...)
+			_, markers, _ := of("t12000", got)
+			wantOnce(t, "shed", markers, 12_000)
+		})
+	}
+}

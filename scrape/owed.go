@@ -22,17 +22,27 @@ const (
 func (m *Manager) owesLocked(t *target, n int64) {
 	s := &m.short
 	s.owed += n - t.owes
-	if n > 0 && !t.owing {
+	t.owes = n
+	if n > 0 {
+		m.oweLocked(t)
+	}
+}
+
+// oweLocked has payLocked see to t, which owes markers or its table.
+func (m *Manager) oweLocked(t *target) {
+	if s := &m.short; !t.owing {
 		s.owing, t.owing = append(s.owing, t), true
 		m.wakeUp()
 	}
-	t.owes = n
 }
+
+// owesTable reports whether t is held, and still has its table.
+func (t *target) owesTable() bool { return t.held.Reason != SkipNone && t.gaveBack.IsZero() }
 
 // dropPaidLocked forgets those who owe nothing any longer: they paid, were scraped again, or went.
 func (m *Manager) dropPaidLocked() {
 	m.short.owing = slack.Slice(slices.DeleteFunc(m.short.owing, func(t *target) bool {
-		if t.owes > 0 && !t.removed {
+		if !t.removed && (t.owes > 0 || t.owesTable()) {
 			return false
 		}
 		t.owing = false
@@ -40,7 +50,8 @@ func (m *Manager) dropPaidLocked() {
 	}))
 }
 
-// payLocked sends some of the markers which are owed, if it is time for that, and returns when it is again.
+// payLocked sends some of the markers which are owed, or takes the table of a target whose markers were sent, if it is time
+// for that, and returns when it is again. So it does not matter when a target which was shed would have been due.
 func (m *Manager) payLocked(now time.Time) time.Duration {
 	s := &m.short
 	if len(s.owing) == 0 || s.paying {
@@ -50,19 +61,22 @@ func (m *Manager) payLocked(now time.Time) time.Duration {
 		return wait
 	}
 	m.dropPaidLocked()
+	wait := time.Duration(idleWait)
 	for _, t := range s.owing {
-		if t.life == nil {
+		gives := t.owesTable() && m.givesBackLocked(t)
+		switch {
+		case t.marked && !gives: // not yet; while somebody is held there is a look each second
+		case t.life != nil:
+			wait = 100 * time.Millisecond
+		default:
 			s.paying = true
 			tn := m.claimLocked(t)
-			tn.giveBack = m.givesBackLocked(t, t.held.Skipped)
+			tn.giveBack = gives
 			go m.pay(tn)
 			return markersAtOnce * time.Second / markersPerSecond
 		}
 	}
-	if len(s.owing) == 0 {
-		return idleWait
-	}
-	return 100 * time.Millisecond // all of them are busy
+	return wait
 }
 
 // claimLocked makes the caller the owner of t's table, as if he scraped it, until ended is called.
@@ -104,10 +118,13 @@ func (m *Manager) pay(tn *turn) {
 func (tn *turn) settle(m *Manager) {
 	t := tn.t
 	if t.table == nil {
+		tn.gaveBack = tn.giveBack
 		return
 	}
-	if tn.giveBack && t.table.marked && t.table.entries.Len() > 0 {
-		m.forget(t)
+	if tn.giveBack && t.table.marked {
+		if t.table.entries.Len() > 0 {
+			m.forget(t)
+		}
 		tn.gaveBack = true
 	}
 	tn.owes = t.table.owed()

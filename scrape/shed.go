@@ -16,8 +16,9 @@ const (
 	letInTo = 1.0 / 40
 	// edge is how far above the threshold tables are given back at once.
 	edge = 1.0 / 20
-	// skipsToGiveBack is after how many skipped scrapes a target's table is given back.
-	skipsToGiveBack = 2
+	// giveBackAfter is for how long a shed target keeps its table, whatever its interval: time to send a million markers, and for
+	// memory to become less short by what goes at once.
+	giveBackAfter = 20 * time.Second
 	// releaseTakes is how long what was given back may still show as used: until the dictionary is compacted.
 	releaseTakes = 12 * time.Second
 	// shedAtOnce is how many targets are looked for first when some are to be shed: as a rule a few large ones do, and ten
@@ -84,20 +85,20 @@ func (m *Manager) skipLocked(t *target, due time.Time, reason SkipReason) {
 	tn := newTurn(t, due, time.Now())
 	tn.skip = reason
 	t.held.Skipped++
-	tn.giveBack = m.givesBackLocked(t, t.held.Skipped)
+	tn.giveBack = m.givesBackLocked(t)
 	m.short.skipped[reason]++
 	m.metrics.memorySkipped.WithLabelValues(string(reason)).Inc()
 	m.takeLocked(tn)
 	go m.begin(tn)
 }
 
-// givesBackLocked reports whether a target of which so many scrapes were skipped gives its table back.
-func (m *Manager) givesBackLocked(t *target, skipped uint64) bool {
+// givesBackLocked reports whether a target gives its table back once its markers were sent.
+func (m *Manager) givesBackLocked(t *target) bool {
 	switch t.held.Reason {
 	case SkipNew:
 		return true
 	case SkipShed:
-		return skipped >= skipsToGiveBack || float64(m.opts.Memory.Room()) < -edge*float64(m.opts.Memory.Limit())
+		return time.Since(t.held.Since) >= giveBackAfter || float64(m.opts.Memory.Room()) < -edge*float64(m.opts.Memory.Limit())
 	}
 	return false
 }
@@ -116,6 +117,7 @@ func (m *Manager) holdLocked(t *target, reason SkipReason) {
 	s.arrive(t)
 	s.held[t] = struct{}{}
 	m.withdrawLocked(t)
+	m.oweLocked(t)
 }
 
 // lookLocked does what the level asks for, and returns when to look again.
@@ -251,10 +253,11 @@ func (m *Manager) endedLocked(tn *turn) {
 		return
 	}
 	m.owesLocked(t, tn.owes)
+	t.marked = t.table == nil || t.table.marked
 	if t.table != nil {
 		t.failed = t.table.marked && t.table.entries.Len() > 0
 	}
-	if tn.gaveBack {
+	if tn.gaveBack && t.gaveBack.IsZero() {
 		t.gaveBack, t.frees = time.Now(), t.holds
 	}
 	t.holds = tn.holds

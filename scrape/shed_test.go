@@ -130,7 +130,7 @@ func wantOnce(t *testing.T, when string, markers map[string]int, n int) {
 }
 
 // TestShedsTheLargest: when memory is critical the largest target is skipped, and nobody else: it sends up = 0 and its
-// markers, once, and gives its table back after two turns. When there is room again it is let in.
+// markers, once, and gives its table back soon. When there is room again it is let in.
 func TestShedsTheLargest(t *testing.T) {
 	short(t, func(w *world, mem *fakeMemory) {
 		w.farm(100, 700, 800, 2000)
@@ -247,7 +247,7 @@ func TestOwedMarkersAreSpread(t *testing.T) {
 			}
 		}
 		wantOnce(t, "in the end", all, series)
-		if ticks < series/markersAtOnce {
+		if ticks < series/markersAtOnce-1 { // the first ones come at once
 			t.Errorf("they came within %d times 100 ms", ticks)
 		}
 		if n := w.m.MemoryState().OwedMarkers; n != 0 {

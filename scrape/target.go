@@ -63,6 +63,7 @@ type target struct {
 	grant       *memlimit.Grant // what it got while it was busy
 	owes        int64           // markers
 	owing       bool            // it is in shortage.owing
+	marked      bool            // all its series had their markers, or it has none
 	failed      bool            // its table is kept although all its series had their markers
 	gaveBack    time.Time       // when the table went
 
