@@ -9,8 +9,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
+// headerGrace is how long a new connection may take to send its first request while others wait for its place.
+const headerGrace = 500 * time.Millisecond
+
 // connLimit bounds the open connections. When all are taken and one more arrives, the one which has been idle longest
-// is closed in its favour; if none is idle the new one waits. So idle browsers cannot lock a probe out.
+// is closed in its favour; if none is idle, the oldest which owes its first request for headerGrace; else the new one waits.
+// So neither idle browsers nor who sends slowly can lock a probe out.
 type connLimit struct {
 	slots chan struct{} // one element per open connection
 	done  chan struct{} // closed by stop
@@ -22,13 +26,14 @@ type connLimit struct {
 
 	mu      sync.Mutex // guards what follows
 	idle    map[net.Conn]time.Time
-	waiting bool // a new connection waits for a place: the next one that falls idle goes
+	fresh   map[net.Conn]time.Time // those which have not sent a request yet, since when
+	waiting bool                   // a new connection waits for a place: the next one that falls idle goes
 }
 
 func (l *connLimit) init(limit int, open prometheus.Gauge) {
 	l.slots = make(chan struct{}, limit)
 	l.done = make(chan struct{})
-	l.idle = make(map[net.Conn]time.Time)
+	l.idle, l.fresh = make(map[net.Conn]time.Time), make(map[net.Conn]time.Time)
 	l.open = open
 }
 
@@ -45,13 +50,15 @@ func (l *connLimit) state(c net.Conn, st http.ConnState) {
 	}
 	l.mu.Lock()
 	delete(l.idle, c)
+	delete(l.fresh, c)
 	full := false
-	if st == http.StateIdle {
-		if full = l.waiting; full {
-			l.waiting = false
-		} else {
-			l.idle[c] = time.Now()
-		}
+	switch {
+	case st == http.StateNew:
+		l.fresh[c] = time.Now()
+	case st == http.StateIdle && l.waiting:
+		full, l.waiting = true, false
+	case st == http.StateIdle:
+		l.idle[c] = time.Now()
 	}
 	l.mu.Unlock()
 	if full {
@@ -59,22 +66,30 @@ func (l *connLimit) state(c net.Conn, st http.ConnState) {
 	}
 }
 
-// shed closes the connection which has been idle longest, or else the next one that falls idle.
+// shed closes the connection which has been idle longest, or else has owed its request longest, or else the next one that
+// falls idle.
 func (l *connLimit) shed() {
 	l.mu.Lock()
-	var oldest net.Conn
-	var since time.Time
-	for c, t := range l.idle {
-		if oldest == nil || t.Before(since) {
-			oldest, since = c, t
-		}
+	oldest := takeOldest(l.idle, time.Now())
+	if oldest == nil {
+		oldest = takeOldest(l.fresh, time.Now().Add(-headerGrace))
 	}
-	delete(l.idle, oldest)
 	l.waiting = oldest == nil
 	l.mu.Unlock()
 	if oldest != nil {
 		_ = oldest.Close() // it may have gone by itself
 	}
+}
+
+// takeOldest removes the connection with the earliest time, if that is not after latest.
+func takeOldest(conns map[net.Conn]time.Time, latest time.Time) (oldest net.Conn) {
+	for c, t := range conns {
+		if !t.After(latest) {
+			oldest, latest = c, t
+		}
+	}
+	delete(conns, oldest)
+	return oldest
 }
 
 // satisfied says that the connection which waited has its place.
@@ -99,20 +114,32 @@ func (ln *limitListener) Accept() (net.Conn, error) {
 		return nil, err
 	}
 	l := ln.limit
-	select {
-	case l.slots <- struct{}{}:
-	default:
-		l.shed()
-		select {
-		case l.slots <- struct{}{}:
-			l.satisfied()
-		case <-l.done:
-			_ = c.Close()
-			return nil, net.ErrClosed
-		}
+	if !l.enter() {
+		_ = c.Close()
+		return nil, net.ErrClosed
 	}
 	l.open.Inc()
 	return &limitConn{Conn: c, limit: l}, nil
+}
+
+// enter waits for a place, and reports whether there is one: not after stop.
+func (l *connLimit) enter() bool {
+	select {
+	case l.slots <- struct{}{}:
+		return true
+	default:
+	}
+	defer l.satisfied()
+	for {
+		l.shed()
+		select {
+		case l.slots <- struct{}{}:
+			return true
+		case <-time.After(headerGrace): // by now others are overdue
+		case <-l.done:
+			return false
+		}
+	}
 }
 
 // limitConn gives its place back when it is closed.

@@ -250,6 +250,42 @@ func TestConnectionLimit(t *testing.T) {
 	})
 }
 
+// TestSlowSendersMakeRoom: who holds all connections and sends no whole request does not lock others out, and who is about to
+// send one is not cut off at once.
+func TestSlowSendersMakeRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var network memnet.Network
+		ln, err := network.Listen("agent:8429")
+		if err != nil {
+			t.Fatal(err)
+		}
+		o := options()
+		o.Listener, o.MaxConnections = ln, 3
+		run(t, newServer(t, o))
+		dial := func() *conn {
+			c, err := network.DialContext(t.Context(), "tcp", "agent:8429")
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { c.Close() })
+			return &conn{c, bufio.NewReader(c)}
+		}
+		began := time.Now()
+		for range 3 {
+			if _, err := io.WriteString(dial(), "GET /health HTTP/1.1\r\nHost: x\r\nA: b\r\n"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(headerGrace / 2)
+		if err := dial().health(t); err != nil {
+			t.Errorf("a probe while others send slowly: %v", err)
+		}
+		if took := time.Since(began); took < headerGrace || took > 2*headerGrace {
+			t.Errorf("the probe was answered after %v, want within %v of when the others are overdue", took, headerGrace)
+		}
+	})
+}
+
 // TestSlowAndLargeRequests: who sends slowly, or too much, is not waited for.
 func TestSlowAndLargeRequests(t *testing.T) {
 	f := func(name, request, want string) {
@@ -278,6 +314,7 @@ func TestSlowAndLargeRequests(t *testing.T) {
 	f("silence", "", "")
 	f("half a header", "GET /health HTTP/1.1\r\nHost:", "")
 	f("a large header", "GET /health HTTP/1.1\r\nHost: x\r\nX: "+strings.Repeat("x", maxHeaderBytes+8<<10)+"\r\n\r\n", "431")
+	f("a proxy's cookies", "GET /health HTTP/1.1\r\nHost: x\r\nCookie: "+strings.Repeat("x", 11<<10)+"\r\n\r\n", "200 OK")
 	f("half a form", "POST /-/reload HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 20\r\n\r\nauth", "400")
 	f("an idle connection", "GET /health HTTP/1.1\r\nHost: x\r\n\r\n", "200 OK")
 }

@@ -27,9 +27,11 @@ import (
 	"time"
 )
 
-// These limits are for everybody who reaches the address. They are far above what browsers, probes and scrapes need.
+// These limits are for everybody who reaches the address. They are above what browsers, probes and scrapes need.
 const (
-	maxHeaderBytes    = 16 << 10 // net/http grants 4 KiB of slack on top
+	// maxHeaderBytes of a request; net/http grants 4 KiB on top. What other servers take by default, too. Short lines become
+	// 20 times as much in memory.
+	maxHeaderBytes    = 8 << 10
 	maxFormBytes      = 64 << 10
 	readHeaderTimeout = 5 * time.Second
 	readBodyTimeout   = 10 * time.Second

@@ -102,7 +102,8 @@ func newAgent(s *Settings, p parts) (*agent, error) {
 		Pool: a.pool, Logger: p.log, Metrics: remotewrite.NewMetrics(reg), UserAgent: "scraper/" + version,
 		FlushInterval: s.FlushInterval, MaxRowsPerBlock: s.MaxRowsPerBlock, MaxBlockBytes: int(s.MaxBlockBytes),
 		DrainTimeout: s.FlushDeadline, QueueDir: queueDir(s), KeepDanglingQueues: s.KeepDanglingQueues, ZstdLevel: s.ZstdLevel,
-		MaxOpenBytes: openBytes(a.budget.Bytes), Account: a.openAccountOf, Pressed: a.isMemoryHigh, Snapshots: a.replaced,
+		MaxOpenBytes: openBytes(a.budget.Bytes), Account: a.openAccountOf, Pressed: a.isMemoryHigh, Short: a.isMemoryShort,
+		RelabelCacheBytes: cacheBytes(a.budget.Bytes), Snapshots: a.replaced,
 	})
 	if err != nil {
 		return nil, err
@@ -150,7 +151,8 @@ func (a *agent) newServers(p parts, reg *prom.Registry) error {
 		srv, err := web.New(web.Options{
 			Addr: l.Addr, TLSCertFile: l.CertFile, TLSKeyFile: l.KeyFile,
 			BasicAuth: web.BasicAuth{User: a.s.HTTPUsername, Password: password}, AuthKeys: keys,
-			Dialect: a.s.Dialect, EnableLifecycle: a.s.EnableLifecycle, Version: version, Hostname: p.hostname,
+			MaxConnections: pageConnections(a.budget.Bytes, len(a.s.Listen)),
+			Dialect:        a.s.Dialect, EnableLifecycle: a.s.EnableLifecycle, Version: version, Hostname: p.hostname,
 			Logger: p.log, Metrics: metrics, Gather: reg,
 			Targets: a.targets.Snapshot, Destinations: a.writer.Status, Metadata: a.targets.Metadata,
 			Config: a.configText, Flags: func() []web.Flag { return shownFlags(a.s) },

@@ -112,3 +112,20 @@ func TestDictionaryBoundOfFlag(t *testing.T) {
 		t.Errorf("the dictionary may take %d bytes, want 5 MiB", got)
 	}
 }
+
+// TestPageConnections: what requests take which never end is a part of a small budget, and a probe and a browser find room in
+// any.
+func TestPageConnections(t *testing.T) {
+	const mib = 1 << 20
+	f := func(budget int64, addresses, want int) {
+		t.Helper()
+		if got := pageConnections(budget, addresses); got != want {
+			t.Errorf("pageConnections(%d MiB, %d) = %d, want %d", budget/mib, addresses, got, want)
+		}
+	}
+	f(0, 1, 0)
+	f(16*mib, 1, 32)
+	f(64*mib, 1, 64)
+	f(64*mib, 2, 32)
+	f(4096*mib, 1, 512)
+}
