@@ -214,6 +214,7 @@ func (w *Writer) regroupLocked(specs []*spec) {
 		g.dests = append(g.dests, d)
 		d.group = g
 	}
+	w.boundCachesLocked()
 	for _, g := range old {
 		if g != nil {
 			g.close()

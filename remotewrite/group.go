@@ -18,6 +18,7 @@ type group struct {
 	// maxOpen is how many bytes an open block has when it is closed.
 	maxOpen int
 	rules   *relabel.Rules // of all of them; nil if they have none
+	short   func() bool    // Options.Short
 	dests   []*destination
 	lanes   []*lane
 	codec   *codec
@@ -75,11 +76,11 @@ type lane struct {
 }
 
 func newGroup(key groupKey, rules *relabel.Rules, o Options, c *codec, clock *flushClock, account *atomic.Int64) *group {
-	g := &group{key: key, rules: rules, codec: c, clock: clock}
+	g := &group{key: key, rules: rules, short: o.Short, codec: c, clock: clock}
 	for slot := range o.Slots {
 		l := &lane{slot: slot, open: newBuilder(o.Pool, account)}
 		if rules != nil {
-			l.cache = newRelabelCache(rules, o.RelabelCacheBytes/int64(o.Slots), key.maxBlockBytes)
+			l.cache = newRelabelCache(rules, maxCacheBytes/int64(o.Slots), key.maxBlockBytes)
 		}
 		g.lanes = append(g.lanes, l)
 	}
@@ -96,7 +97,7 @@ func (g *group) commit(b *batch.Batch, slot int, now time.Time) (lost batch.Drop
 	l.idle = false
 	dict := b.Sets.Dict()
 	if l.cache != nil {
-		l.cache.begin(dict, now)
+		l.cache.begin(dict, g.short(), now)
 	}
 	rows, read := 0, 0 // samples and histograms, and all
 	// taken says that the last sample is in the open block. Its exemplars go where it goes: receivers take none alone.
@@ -234,12 +235,23 @@ func (g *group) turn(now time.Time) {
 	for _, l := range g.lanes {
 		l.mu.Lock()
 		if l.cache != nil {
+			l.cache.finish() // there may be few batches
 			l.cache.turn(now)
 		}
 		if l.idle && l.open.items == 0 {
 			l.open.forget()
 		}
 		l.idle = true
+		l.accountLocked()
+		l.mu.Unlock()
+	}
+}
+
+// boundCaches bounds what the lanes remember of the rules' results, together.
+func (g *group) boundCaches(maxBytes int64) {
+	for _, l := range g.lanes {
+		l.mu.Lock()
+		l.cache.bound(maxBytes / int64(len(g.lanes)))
 		l.accountLocked()
 		l.mu.Unlock()
 	}

@@ -55,7 +55,8 @@ type Options struct {
 	Protocol Protocol
 	// ZstdLevel is how much time compression by zstd takes, in zstd's numbers: below 0 less than by default, from 3 on more.
 	ZstdLevel int
-	// RelabelCacheBytes bounds what a destination with rules of its own keeps of their results. Default: 8 MiB.
+	// RelabelCacheBytes bounds what destinations with rules of their own keep of their results, all together, but for 256 KiB
+	// which each may keep. None keeps more than 8 MiB. Default: no other bound.
 	RelabelCacheBytes int64
 	// QueueDir is the directory in which each destination has a directory for what is not sent yet. Blocks are there
 	// before they are sent, so that they survive the process. Empty: they wait in memory alone.
@@ -80,6 +81,9 @@ type Options struct {
 	// Pressed reports whether memory is so short that blocks are to wait on disk only. It is asked for each block, and must
 	// be cheap. Default: never.
 	Pressed func() bool
+	// Short reports whether memory is so short that no more results of rules are to be kept. It is asked for each batch, and
+	// must be cheap. Default: never.
+	Short func() bool
 	// Snapshots follows what reloads replaced, for as long as it is in memory. Nil follows nothing.
 	Snapshots *snapshots.Book
 }
@@ -205,6 +209,9 @@ func (o Options) withDefaults() (Options, error) {
 	if o.Pressed == nil {
 		o.Pressed = func() bool { return false }
 	}
+	if o.Short == nil {
+		o.Short = func() bool { return false }
+	}
 	def(&o.UserAgent, "scraper")
 	def(&o.Slots, 4)
 	def(&o.FlushInterval, time.Second)
@@ -212,7 +219,6 @@ func (o Options) withDefaults() (Options, error) {
 	def(&o.MaxBlockBytes, 8<<20)
 	def(&o.MaxOpenBytes, o.MaxBlockBytes)
 	def(&o.MaxPendingBytes, 64<<20)
-	def(&o.RelabelCacheBytes, 8<<20)
 	def(&o.DrainTimeout, 4*time.Second)
 	return o, nil
 }

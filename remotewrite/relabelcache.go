@@ -11,27 +11,33 @@ import (
 
 const (
 	// cacheAge is how long a generation of results is current. Results which are not used for two generations go, and
-	// with them the dictionary's labels that they hold. Longer, and the labels of series which are gone stay; shorter, and
-	// series which are scraped every few minutes are relabeled each time.
-	cacheAge = 2 * time.Minute
+	// with them the dictionary's labels that they hold. Longer, and the labels of series which are gone stay for more than
+	// three minutes; shorter, and series which are scraped every minute are relabeled each time.
+	cacheAge = time.Minute
 	// cacheSlab is the number of references in a slab, 16 KiB. What has more than that is not cached.
 	cacheSlab = 4 << 10
 	// cacheEntryBytes is what a result takes in the map, by measurement of Go's maps at their usual load.
 	cacheEntryBytes = 40
-	// cacheReleases is how many references of an old generation are given back per call, so that no batch waits for all.
+	// cacheReleases is how many references of an old generation are given back with a batch, so that none waits for all.
 	cacheReleases = 4096
+	// maxCacheBytes is the most that one group's caches take: 35,000 label sets of ten labels, since those which are in use
+	// are in both generations. leastCacheBytes is what each gets however small its part is: with less there are only ends of slabs.
+	maxCacheBytes   = 8 << 20
+	leastCacheBytes = 256 << 10
 )
 
 // relabelCache remembers what a destination's rules make of label sets. It belongs to a lane, whose lock guards it.
 //
 // A label set is its references, sorted by name. The cache holds the references of what it knows, the label sets as well
 // as the results, so a reference in it never comes to mean another label. It is bounded: when a generation is full, what is
-// not in it is worked out each time, which is slower and no different.
+// not in it is worked out each time, which is slower and no different. So is what is new while memory is short, or the
+// dictionary: what waits for room there are labels which are in use.
 type relabelCache struct {
 	rules    *relabel.Rules
 	maxBytes int64 // of each of the two generations
 	maxMade  int   // bytes that rules may make of one label set
 	seed     uint64
+	learns   bool // new results are remembered, in this batch
 
 	dict      *labelcompress.Dict // what the references belong to
 	cur, prev generation
@@ -145,7 +151,7 @@ func (c *relabelCache) relabel() fate {
 // remember adds a result to the current generation, and returns the references of its labels there. It reports false when
 // there is no room for it, here or in the dictionary.
 func (c *relabelCache) remember(h uint64, in []labelcompress.Ref, labels []relabel.Label, f fate) ([]labelcompress.Ref, bool) {
-	if !c.cur.fits(len(in)+len(labels), c.maxBytes) {
+	if !c.learns || !c.cur.fits(len(in)+len(labels), c.maxBytes) {
 		return nil, false
 	}
 	out := make([]labelcompress.Ref, 0, len(labels))
@@ -185,23 +191,28 @@ func (c *relabelCache) hash(refs []labelcompress.Ref) uint64 {
 	return h
 }
 
-// begin is called before a batch whose references belong to dict.
-func (c *relabelCache) begin(dict *labelcompress.Dict, now time.Time) {
-	if c.dict != dict {
+// begin is called before a batch whose references belong to dict. Short says that memory is.
+func (c *relabelCache) begin(dict *labelcompress.Dict, short bool, now time.Time) {
+	used, most := dict.Bytes(), dict.MaxBytes()
+	// The last tenth of the dictionary is not for everybody. Before it comes to that, labels go which only caches hold.
+	full := most > 0 && used > most/8*7
+	if c.dict != dict || full && c.memory() > 0 {
 		c.close()
 		c.dict, c.turned = dict, now
 	}
+	c.learns = !short && (most == 0 || used < most/5*4)
 	c.turn(now)
+	c.release(cacheReleases)
 }
 
-// turn makes the current generation the previous one, when its time has come, and gives back some of what is older. It is
-// called now and then, whether there are batches or not.
+// turn makes the current generation the previous one, when its time has come. It is called now and then, whether there are
+// batches or not.
 func (c *relabelCache) turn(now time.Time) {
 	c.labels.forget()
-	c.release(cacheReleases)
-	if len(c.dying) > 0 || now.Sub(c.turned) < cacheAge {
+	if now.Sub(c.turned) < cacheAge {
 		return
 	}
+	c.finish()
 	c.dying = c.prev.slabs
 	c.prev, c.cur = c.cur, generation{}
 	c.turned = now
@@ -219,6 +230,21 @@ func (c *relabelCache) release(n int) {
 	}
 }
 
+// finish gives back all that is left of generations which are over.
+func (c *relabelCache) finish() {
+	for len(c.dying) > 0 {
+		c.release(cacheReleases)
+	}
+}
+
+// bound changes how many bytes the cache takes.
+func (c *relabelCache) bound(maxBytes int64) {
+	c.maxBytes = maxBytes / 2
+	if c.memory() > maxBytes {
+		c.close()
+	}
+}
+
 // memory is the bytes that the cache takes, without the dictionary's labels.
 func (c *relabelCache) memory() int64 {
 	return c.cur.bytes + c.prev.bytes + int64(len(c.dying))*cacheSlab*4
@@ -227,9 +253,7 @@ func (c *relabelCache) memory() int64 {
 // close gives everything back. The cache may be used again.
 func (c *relabelCache) close() {
 	c.dying = slices.Concat(c.dying, c.prev.slabs, c.cur.slabs)
-	for len(c.dying) > 0 {
-		c.release(cacheReleases)
-	}
+	c.finish()
 	c.cur, c.prev, c.dying, c.dict = generation{}, generation{}, nil, nil
 	c.labels = inlineLabels{}
 }

@@ -37,7 +37,7 @@ func TestRelabelCache(t *testing.T) {
 			hits := 0
 			for range 3000 {
 				now = now.Add(time.Duration(rnd.IntN(500)) * time.Millisecond)
-				c.begin(dict, now)
+				c.begin(dict, false, now)
 				var refs []labelcompress.Ref
 				want := relabel.Labels{}
 				for _, n := range []string{"__name__", "a", "b", "c", "d"} {
@@ -103,6 +103,107 @@ func TestRelabelCache(t *testing.T) {
 	f("full dictionary", 16<<20, 1<<20)
 }
 
+// TestRelabelCacheStandsBack: what is not in the cache stays out while memory is short or the dictionary nearly full, and in a
+// full one the cache holds nothing at all. The results are the same.
+func TestRelabelCacheStandsBack(t *testing.T) {
+	const most = 4 << 20
+	dict := labelcompress.New(labelcompress.Options{MaxBytes: most})
+	c := newRelabelCache(rules(t, relabel.Config{Action: "replace", TargetLabel: "new", Replacement: ptr("label")}), 1<<20, 1<<20)
+	now := time.Unix(1_700_000_000, 0)
+	var others []labelcompress.Ref
+	fill := func(percent int64) {
+		t.Helper()
+		for dict.Bytes() < most/100*percent {
+			r, err := dict.InternString("other", fmt.Sprint(len(others), strings.Repeat("x", 1000)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			others = append(others, r)
+		}
+	}
+	batch := func(name string, short bool, want int) {
+		t.Helper()
+		c.begin(dict, short, now)
+		a, err := dict.InternString("batch", name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer dict.Release(a)
+		r := row{refs: []labelcompress.Ref{a}}
+		got := c.apply(&r)
+		if len(r.refs) != 2 && len(r.labels) != 2 || got != changed {
+			t.Errorf("apply() = %d, %v, %v, want both labels", got, r.refs, r.labels)
+		}
+		if n := len(c.cur.entries); n != want {
+			t.Errorf("%d results are kept, want %d, with %d of %d bytes in the dictionary", n, want, dict.Bytes(), most)
+		}
+	}
+	batch("a", false, 1)
+	batch("b", true, 1)
+	batch("a", true, 1)
+	fill(82)
+	batch("b", false, 1)
+	batch("a", false, 1)
+	fill(89)
+	batch("a", false, 0)
+	if n := dict.Stats().Items; n != len(others) {
+		t.Errorf("the dictionary has %d labels, want %d", n, len(others))
+	}
+	for _, r := range others {
+		dict.Release(r)
+	}
+	dict.Compact()
+	batch("a", false, 1)
+	c.close()
+	if s := dict.Stats(); s.Items != 0 || s.Misuses != 0 {
+		t.Errorf("the dictionary has %d labels and %d misuses, want none", s.Items, s.Misuses)
+	}
+}
+
+// TestRelabelCachesShareABound has two destinations with different rules: what they remember is bounded together, and a bound
+// which falls holds at once.
+func TestRelabelCachesShareABound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var dests []Destination
+		for _, h := range []string{"a", "b"} {
+			dests = append(dests, Destination{URL: "http://" + h + ".example" + receiver.WritePath,
+				Relabel: rules(t, relabel.Config{Action: "replace", TargetLabel: "new", Replacement: ptr(h)})})
+		}
+		r := newRig(t, func(o *Options) { o.RelabelCacheBytes = 2 << 20 }, dests...)
+		for _, h := range []string{"a", "b"} {
+			r.serve(h+".example:80", newReceiver(t, receiver.Options{}))
+		}
+		r.run()
+		cached := func() (n int64) {
+			r.commit(t, r.Writer, 0, 5000, time.Now().UnixMilli())
+			time.Sleep(2 * second)
+			for _, g := range r.groups {
+				for _, l := range g.lanes {
+					n += l.cached.Load()
+				}
+			}
+			return n
+		}
+		for _, c := range []struct{ bound, least, most int64 }{
+			{2 << 20, 1 << 17, 1 << 19}, // one lane of four
+			{1, 1 << 15, 1 << 17},
+			{0, 1 << 19, 4 << 20},
+		} {
+			r.SetRelabelCacheBytes(c.bound)
+			if n := cached(); n < c.least || n > c.most {
+				t.Errorf("with a bound of %d, %d bytes are remembered, want %d to %d", c.bound, n, c.least, c.most)
+			}
+		}
+		if err := r.Apply(dests[:1]); err != nil {
+			t.Fatal(err)
+		}
+		r.SetRelabelCacheBytes(1 << 20)
+		if n := cached(); n < 1<<16 || n > 1<<18 {
+			t.Errorf("alone, %d bytes are remembered, want up to %d", n, 1<<18)
+		}
+	})
+}
+
 // TestRelabelCacheForgets lets series go: two generations later the dictionary is empty, also when nothing is committed.
 func TestRelabelCacheForgets(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -112,7 +213,7 @@ func TestRelabelCacheForgets(t *testing.T) {
 		r.serve("a.example:80", rc)
 		r.run()
 		for i := range 5 {
-			r.commit(t, r.Writer, 0, 100, int64(i+1)*1000)
+			r.commit(t, r.Writer, 0, 5000, int64(i+1)*1000)
 			time.Sleep(second)
 		}
 		if s := r.Stats(); s.OpenBytes == 0 {
@@ -122,15 +223,15 @@ func TestRelabelCacheForgets(t *testing.T) {
 		if n := r.dict.Stats().Items; n == 0 {
 			t.Error("the cache holds no references")
 		}
-		time.Sleep(3 * cacheAge)
+		time.Sleep(3 * time.Minute)
 		if n := r.dict.Stats().Items; n != 0 {
 			t.Errorf("%d labels are left, want none", n)
 		}
 		if s := r.Stats(); s.OpenBytes != 0 {
 			t.Errorf("Stats() = %+v, want nothing", s)
 		}
-		if got := len(rc.Series(map[string]string{"new": "label"})); got != 100 {
-			t.Errorf("%d series with the new label, want 100", got)
+		if got := len(rc.Series(map[string]string{"new": "label"})); got != 5000 {
+			t.Errorf("%d series with the new label, want 5000", got)
 		}
 		r.store = labelset.New(r.dict, nil)
 	})

@@ -52,6 +52,7 @@ type Writer struct {
 	retiring []*destination // removed, and not drained yet
 	groups   []*group
 	maxOpen  int                // Options.MaxOpenBytes, as SetMaxOpenBytes has it
+	maxCache int64              // likewise Options.RelabelCacheBytes
 	start    func(*destination) // runs a destination; nil unless Run runs
 	ran      bool
 	stopped  bool
@@ -66,7 +67,7 @@ func New(opts Options) (*Writer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("remotewrite: %w", err)
 	}
-	w := &Writer{opts: opts, maxOpen: opts.MaxOpenBytes, clock: newFlushClock(), codec: newCodec(opts.Pool, opts.ZstdLevel)}
+	w := &Writer{opts: opts, maxOpen: opts.MaxOpenBytes, maxCache: opts.RelabelCacheBytes, clock: newFlushClock(), codec: newCodec(opts.Pool, opts.ZstdLevel)}
 	w.oldClients = snapshots.NewKind(opts.Snapshots, "destination", w.holders)
 	if err := w.Apply(opts.Destinations); err != nil {
 		return nil, err
@@ -177,7 +178,7 @@ func (w *Writer) Close() error {
 
 // flushLoop closes open blocks when their time has come, until ctx is done.
 func (w *Writer) flushLoop(ctx context.Context) {
-	turn := time.NewTicker(cacheAge / 4)
+	turn := time.NewTicker(cacheAge / 2)
 	defer turn.Stop()
 	defer w.clock.timer.Stop()
 	for {
@@ -252,6 +253,31 @@ func (w *Writer) SetMaxOpenBytes(n int) {
 	w.maxOpen = n
 	for _, g := range w.groups {
 		g.maxOpen = n
+	}
+}
+
+// SetRelabelCacheBytes changes Options.RelabelCacheBytes. It waits for commits which are under way.
+func (w *Writer) SetRelabelCacheBytes(n int64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.maxCache = n
+	w.boundCachesLocked()
+}
+
+// boundCachesLocked gives each group with rules its part of what is kept of their results.
+func (w *Writer) boundCachesLocked() {
+	var ruled []*group
+	for _, g := range w.groups {
+		if g.rules != nil {
+			ruled = append(ruled, g)
+		}
+	}
+	for _, g := range ruled {
+		each := int64(maxCacheBytes)
+		if w.maxCache > 0 {
+			each = min(max(w.maxCache/int64(len(ruled)), leastCacheBytes), each)
+		}
+		g.boundCaches(each)
 	}
 }
 

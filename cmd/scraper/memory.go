@@ -166,6 +166,9 @@ func (a *agent) openAccountOf(d remotewrite.Account) (remove func()) {
 // isMemoryHigh reports whether blocks are to wait on disk only.
 func (a *agent) isMemoryHigh() bool { return a.keeper.Level() >= memlimit.High }
 
+// isMemoryShort reports whether what can be worked out again is not to be kept.
+func (a *agent) isMemoryShort() bool { return a.keeper.Level() > memlimit.Normal }
+
 // openAccounts opens the accounts of all who hold memory, but for those of destinations. Blocks are in these, and the other
 // buffers of remote write in that of the buffers.
 func (a *agent) openAccounts() {
