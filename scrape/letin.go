@@ -13,6 +13,9 @@ const (
 	// memory is normal it is letInFast.
 	letInEvery = 300 * time.Millisecond
 	letInFast  = 100 * time.Millisecond
+	// letInAhead is how long before it is due a target is let in at the earliest: what it needs is kept from others until it was
+	// scraped.
+	letInAhead = 3 * time.Second
 	// letInPause is how long nobody is let in after memory was critical; twice as long if that came of letting in, up to
 	// letInMost. Once memory is no longer high, load has gone which it came of as well: it is pausedElevated at the most
 	// then, and letInPause while memory is normal.
@@ -49,7 +52,7 @@ func (m *Manager) unholdLocked(t *target) {
 }
 
 // letInLocked lets one held target in, if memory is not critical, and there is room for all that it took the last time,
-// which is kept for it until it was scraped. The smallest comes first, but what one needs that has waited for long is kept
+// which is kept for it until it was scraped, soon. The smallest comes first, but what one needs that has waited for long is kept
 // for it. How much room there is, is judged by the least that there was in the last seconds.
 func (m *Manager) letInLocked(now time.Time) {
 	s, mem := &m.short, m.opts.Memory
@@ -63,13 +66,13 @@ func (m *Manager) letInLocked(now time.Time) {
 		return t.cost.total() <= spare && t.cost.labels <= labels && mem.Admission().Fits(t.cost.total())
 	}
 	best := m.headLocked(now)
-	if best == nil || !fits(best) {
+	if best == nil || !fits(best) || !best.isDueSoon(now) {
 		if best != nil {
 			spare -= best.cost.total()
 		}
 		best = nil
 		for t := range s.held {
-			if fits(t) && (best == nil || cmp.Or(cmp.Compare(t.cost.total(), best.cost.total()), cmp.Compare(t.id, best.id)) < 0) {
+			if t.isDueSoon(now) && fits(t) && (best == nil || cmp.Or(cmp.Compare(t.cost.total(), best.cost.total()), cmp.Compare(t.id, best.id)) < 0) {
 				best = t
 			}
 		}
@@ -94,6 +97,9 @@ func (m *Manager) letInLocked(now time.Time) {
 	s.readmitted++
 }
 
+// isDueSoon reports whether t would be scraped soon if it was let in.
+func (t *target) isDueSoon(now time.Time) bool { return t.next.Sub(now) <= letInAhead }
+
 // labelRoom is how many bytes one target may add to the dictionary.
 func (m *Manager) labelRoom() int64 {
 	d := m.opts.Dict
@@ -107,7 +113,7 @@ func (m *Manager) labelRoom() int64 {
 // longest time ago.
 func (m *Manager) triedLocked(now time.Time) (first *target) {
 	for t := range m.short.held {
-		if !now.Before(t.tryAt) && (first == nil || cmp.Or(t.tryAt.Compare(first.tryAt), cmp.Compare(t.id, first.id)) < 0) {
+		if t.isDueSoon(now) && !now.Before(t.tryAt) && (first == nil || cmp.Or(t.tryAt.Compare(first.tryAt), cmp.Compare(t.id, first.id)) < 0) {
 			first = t
 		}
 	}
@@ -148,7 +154,8 @@ func (l *leasts) add(now time.Time, n int64) {
 
 func (l *leasts) least() int64 { return min(l.now, l.before) }
 
-// headLocked is the target which has been held so long that others have to leave it what it needs, if there is one.
+// headLocked is the target which has been held so long that others have to leave it what it needs, if there is one. It is one
+// which is due while they have to.
 func (m *Manager) headLocked(now time.Time) *target {
 	s := &m.short
 	if now.Before(s.headUntil) {
@@ -161,7 +168,7 @@ func (m *Manager) headLocked(now time.Time) *target {
 	}
 	s.headUntil = now.Add(headFor / 6)
 	for t := range s.held {
-		if now.Sub(t.held.Since) >= ageAfter && !now.Before(t.headAgain) && (s.head == nil || t.held.Since.Before(s.head.held.Since)) {
+		if now.Sub(t.held.Since) >= ageAfter && t.next.Sub(now) < headFor && !now.Before(t.headAgain) && (s.head == nil || t.held.Since.Before(s.head.held.Since)) {
 			s.head, s.headUntil = t, now.Add(headFor)
 		}
 	}

@@ -181,3 +181,28 @@ func TestDictionaryKeepsRoomForSmallTargets(t *testing.T) {
 		}
 	})
 }
+
+// TestLetInWhenItIsDue: a target with a long interval which is held keeps nothing from others until it is due, and is let in then;
+// others which are thought not to fit are tried meanwhile.
+func TestLetInWhenItIsDue(t *testing.T) {
+	short(t, func(w *world, mem *fakeMemory) {
+		w.export("slow:80", seriesOf("slow", 0, 1000))
+		w.export("large:80", seriesOf("large", 0, 5000))
+		w.apply("scrape_configs:\n- job_name: j\n  scrape_interval: 10m\n  static_configs: [{targets: ['slow:80']}]\n" +
+			"- job_name: k\n  scrape_interval: 30s\n  static_configs: [{targets: ['large:80']}]\n")
+		w.run()
+		w.pass(11 * time.Minute)
+		mem.set(w, memlimit.Critical, -1<<30) // both are shed
+		w.pass(time.Minute)
+		large, slow := w.target("large").Scrapes, w.target("slow").Scrapes
+		mem.set(w, memlimit.Normal, 600<<10) // for the slow one
+		w.pass(5 * time.Minute)
+		if n := w.target("large").Scrapes - large; n < 3 {
+			t.Errorf("the large target was tried %d times within 5 min, want about each minute", n)
+		}
+		w.pass(6 * time.Minute)
+		if x := w.target("slow"); x.Held != (Held{}) || x.Health != HealthUp || x.Scrapes != slow+1 {
+			t.Errorf("the one with an interval of 10 minutes: %+v, %q after %d scrapes, want it scraped when it was due", x.Held, x.LastError, x.Scrapes)
+		}
+	})
+}
