@@ -103,11 +103,11 @@ func (r *reading) unfit(err error) {
 	in.wire = in.wire[:0]
 	for _, l := range r.learn.ls.L {
 		in.wire = labelcompress.AppendLabel(in.wire, l.Name, l.Value)
-	}
-	if in.bytes+len(in.wire) > maxInlineBytes {
-		in.over = true
-		r.exceed()
-		return
+		if in.bytes+len(in.wire) > maxInlineBytes { // before the next: rules make many of a long one
+			in.over = true
+			r.exceed()
+			return
+		}
 	}
 	if r.afterRelabeling() > r.sampleLimit {
 		r.exceed()
