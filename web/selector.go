@@ -20,7 +20,10 @@ type matcher struct {
 
 // parseSelector reads {name="value", …} with the operators =, !=, =~ and !~, as Prometheus' API takes it of targets.
 func parseSelector(text string) (ms []matcher, err error) {
-	rest := strings.TrimSpace(text)
+	if len(text) > maxQuery {
+		return nil, fmt.Errorf("bad selector: it is longer than %d bytes", maxQuery)
+	}
+	rest, left := strings.TrimSpace(text), maxPattern
 	fail := func(what string) ([]matcher, error) {
 		return nil, fmt.Errorf("bad selector: %s at %q", what, rest)
 	}
@@ -58,7 +61,7 @@ func parseSelector(text string) (ms []matcher, err error) {
 		rest = strings.TrimSpace(rest[len(quoted):])
 		m.not = op[0] == '!'
 		if strings.HasSuffix(op, "~") {
-			if m.re, err = regexp.Compile("^(?s:" + m.value + ")$"); err != nil {
+			if m.re, err = compile("^(?s:"+m.value+")$", &left); err != nil {
 				return nil, fmt.Errorf("bad selector: %w", err)
 			}
 		}

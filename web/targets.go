@@ -62,7 +62,8 @@ func parseFilter(q url.Values) (targetFilter, error) {
 		f.terms = append(f.terms, []byte(term))
 	}
 	if endpoint != "" {
-		re, err := regexp.Compile(endpoint)
+		left := maxPattern
+		re, err := compile(endpoint, &left)
 		if err != nil {
 			return f, fmt.Errorf("endpoint_search: %w", err)
 		}
