@@ -83,15 +83,18 @@ type Batch struct {
 	rows   int
 	timed  int
 
-	spool *Spool
-	file  *spoolFile // holds the rows before those in chunks; nil while there are none
-	err   error
+	spool   *Spool
+	file    *spooled // holds the rows before those in chunks; nil while there are none
+	spillAt int64    // bytes from which on it is tried again to write them to the file; 0 if that did not fail
+	most    int      // that bytes was
+	err     error
 }
 
 // New returns an empty batch whose chunks come from pool.
 func New(pool *bufpool.Pool) *Batch { return &Batch{pool: pool} }
 
-// NewSpooled is New, with a limit on the memory of a batch: what goes beyond lies in one of spool's files.
+// NewSpooled is New, with a limit on the memory of a batch: what goes beyond lies in one of spool's files, as far as these
+// can be written.
 func NewSpooled(pool *bufpool.Pool, spool *Spool) *Batch { return &Batch{pool: pool, spool: spool} }
 
 // Err is the error that kept rows from being stored, nil if there was none. A batch with an error is not to be used.
@@ -105,6 +108,9 @@ func (b *Batch) Timed() int { return b.timed }
 
 // Bytes is the memory that the batch's chunks take, in bytes.
 func (b *Batch) Bytes() int64 { return int64(b.bytes) }
+
+// MostBytes is the most that Bytes was since Reset.
+func (b *Batch) MostBytes() int64 { return int64(max(b.most, b.bytes)) }
 
 // Append adds a row without a timestamp of its own.
 func (b *Batch) Append(set labelset.ID, value float64) {
@@ -135,7 +141,7 @@ func (b *Batch) grow(n int) []byte {
 			return c.B[l : l+n : l+n]
 		}
 	}
-	if b.spool != nil && b.bytes >= b.spool.maxBytes {
+	if b.isFull() {
 		b.spill()
 	}
 	size := chunkBytes
@@ -157,9 +163,10 @@ func (b *Batch) Reset() {
 	}
 	b.chunks = b.chunks[:0]
 	b.bytes, b.rows, b.timed = 0, 0, 0
+	b.spillAt, b.most = 0, 0
 	b.Sets = nil
 	if b.file != nil {
-		b.spool.put(b.file)
+		b.spool.Return(b.file.f)
 		b.file = nil
 	}
 	b.err = nil

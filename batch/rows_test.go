@@ -14,7 +14,7 @@ import (
 // TestExtrasComeBackAsTheyWere appends rows of all kinds among plain ones, small and longer than a chunk, in memory and
 // through a file.
 func TestExtrasComeBackAsTheyWere(t *testing.T) {
-	spool := NewSpool(t.TempDir(), 0)
+	spool := NewSpool(SpoolOptions{Dir: t.TempDir()})
 	t.Cleanup(func() {
 		if err := spool.Close(); err != nil {
 			t.Error(err)

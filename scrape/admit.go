@@ -241,6 +241,6 @@ func (x *metered) whole(learnt, samples int64) cost {
 		size = 2 * read
 	}
 	ratio := max(1, float64(size)/float64(read))
-	samples = min(int64(ratio*float64(samples)), max(samples, x.m.opts.MaxBatchBytes))
+	samples = max(samples, x.m.spool.MemoryOf(int64(ratio*float64(samples))))
 	return cost{kept: int64(ratio * float64(learnt)), passing: passingOf(size, x.tn.packed) + samples}
 }

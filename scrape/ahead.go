@@ -3,7 +3,6 @@ package scrape
 import (
 	"errors"
 	"io"
-	"os"
 
 	"scraper/batch"
 	"scraper/bufpool"
@@ -41,7 +40,7 @@ type aheadReader struct {
 
 // fileReader reads a part of a file.
 type fileReader struct {
-	file    *os.File
+	file    *batch.File
 	at, end int64
 	pause   func() error
 }
@@ -109,12 +108,12 @@ func (a *aheadReader) fetch() error {
 		if err != nil && !errors.Is(err, io.EOF) {
 			return err
 		}
-		if k, werr := f.WriteAt(b[:n], a.rest.end); werr != nil {
-			a.rest.end += int64(k)
+		k, werr := f.Append(b[:n])
+		a.rest.end = f.Bytes()
+		if werr != nil {
 			a.unwritten = b[k:n]
 			return nil //nolint:nilerr // it is read from a.r then
 		}
-		a.rest.end += int64(n)
 		if err != nil {
 			a.unseen = true
 			a.whole = true

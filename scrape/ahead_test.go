@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+	"testing/synctest"
 	"time"
 
 	"scraper/batch"
@@ -32,7 +33,7 @@ func TestReadAhead(t *testing.T) {
 	for name, dir := range map[string]string{"with a file": t.TempDir(), "without a disk": file} {
 		for _, from := range []int{0, 1000, len(body), len(body) + 1} {
 			for _, end := range []error{nil, broken} {
-				spool := batch.NewSpool(dir, 0)
+				spool := batch.NewSpool(batch.SpoolOptions{Dir: dir})
 				pauses := 0
 				r := io.Reader(bytes.NewReader(body))
 				if end != nil {
@@ -135,6 +136,87 @@ func TestLargeNewBodies(t *testing.T) {
 	})
 }
 
+// TestLargeTargetWithoutDisk: a target whose samples are too many for the memory of a batch is up whether the rest of them can
+// be written to a file or not.
+func TestLargeTargetWithoutDisk(t *testing.T) {
+	file := t.TempDir() + "/file"
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	const series = 25_000
+	var text strings.Builder
+	for i := range series {
+		fmt.Fprintf(&text, "m{i=\"%d\"} 1\n", i)
+	}
+	for name, o := range map[string]Options{
+		"a data path which cannot be written": {SpoolDir: file, MaxBatchBytes: 1},
+		"no room":                             {SpoolDir: t.TempDir(), MaxBatchBytes: 1, MaxSpoolBytes: 100_000},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, o, func(w *world) {
+				w.reg.MustRegister(NewMemoryCollector(w.m))
+				w.export("a:80", text.String())
+				w.apply(oneJob())
+				w.run()
+				for range 2 {
+					if got := w.scrapeNow(); len(own(got)) != series || value(got, "up") != 1 {
+						t.Errorf("%d samples, up = %v, %q, want %d and 1", len(own(got)), value(got, "up"), w.only().LastError, series)
+					}
+				}
+				if n := w.metric("scraper_scrape_spool_failures_total", ""); n == 0 {
+					t.Error("nothing is counted as having failed")
+				}
+				if n := w.metric("scraper_scrape_spool_bytes", ""); n != 0 {
+					t.Errorf("after the scrapes files hold %v bytes", n)
+				}
+				if s := w.only(); s.BatchBytes < 12*series-100_000 {
+					t.Errorf("the scrape of %d samples took %d bytes of memory", series, s.BatchBytes)
+				}
+			})
+		})
+	}
+}
+
+// TestAheadFilesAreBounded: targets which send comments without end do not fill the disk, together, while they stall.
+func TestAheadFilesAreBounded(t *testing.T) {
+	const targets, most = 3, 1 << 20
+	var text strings.Builder
+	for i := range 3000 { // more than aheadBytes
+		fmt.Fprintf(&text, "m{i=\"%01000d\"} 1\n", i)
+	}
+	for range 1 << 5 {
+		fmt.Fprintf(&text, "# %s\n", strings.Repeat("x", 1<<16))
+	}
+	bubble(t, Options{SpoolDir: t.TempDir(), MaxSpoolBytes: most, Workers: targets}, func(w *world) {
+		var config strings.Builder
+		for i := range targets {
+			addr := fmt.Sprintf("t%d:80", i)
+			w.serve(addr, http.HandlerFunc(func(rw http.ResponseWriter, rq *http.Request) {
+				rw.Header().Set("Content-Type", "text/plain; version=0.0.4")
+				_, _ = io.WriteString(rw, text.String())
+				_ = http.NewResponseController(rw).Flush()
+				<-rq.Context().Done()
+			}))
+			fmt.Fprintf(&config, ", '%s'", addr)
+		}
+		w.apply("scrape_configs:\n- job_name: j\n  scrape_interval: 10s\n  static_configs: [{targets: [" + config.String()[2:] + "]}]\n")
+		w.run()
+		held := int64(0)
+		for range 19 {
+			time.Sleep(time.Second)
+			synctest.Wait()
+			held = max(held, w.m.SpoolBytes())
+		}
+		if held < most/2 || held > most {
+			t.Errorf("files held %d bytes at the most, want no more than %d", held, most)
+		}
+		w.stop()
+		if got := w.m.SpoolBytes(); got != 0 {
+			t.Errorf("files hold %d bytes in the end", got)
+		}
+	})
+}
+
 // TestKnownToBeTooLarge: a body which says that it is too large is not waited for.
 func TestKnownToBeTooLarge(t *testing.T) {
 	bubble(t, Options{MaxScrapeBytes: 1000}, func(w *world) {
@@ -196,7 +278,7 @@ func TestForeseen(t *testing.T) {
 					tt.set(r)
 				}
 				if x == &ahead {
-					r.spool = batch.NewSpool(t.TempDir(), 0)
+					r.spool = batch.NewSpool(batch.SpoolOptions{Dir: t.TempDir()})
 				}
 				var err error
 				x.rows, x.c, err = r.scrape(tt.body)

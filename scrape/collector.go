@@ -6,12 +6,16 @@ import "github.com/prometheus/client_golang/prometheus"
 type memoryCollector struct {
 	m                            *Manager
 	held, owed, shed, readmitted *prometheus.Desc
+	spool, maxSpool, unspooled   *prometheus.Desc
 }
 
-// NewMemoryCollector returns the metrics of m.MemoryState.
+// NewMemoryCollector returns the metrics of m.MemoryState, and of what of scrapes is in files in place of memory.
 func NewMemoryCollector(m *Manager) prometheus.Collector {
 	desc := func(name, help string, labels ...string) *prometheus.Desc {
 		return prometheus.NewDesc("scraper_scrape_memory_"+name, help, labels, nil)
+	}
+	spool := func(name, help string) *prometheus.Desc {
+		return prometheus.NewDesc("scraper_scrape_spool_"+name, help, nil, nil)
 	}
 	return &memoryCollector{
 		m: m,
@@ -21,12 +25,16 @@ func NewMemoryCollector(m *Manager) prometheus.Collector {
 			"Staleness markers of targets which were skipped, and which are sent bit by bit."),
 		shed:       desc("shed_total", "Times that a target was shed because memory was critical."),
 		readmitted: desc("readmitted_total", "Times that a target which was held was let in again."),
+		spool:      spool("bytes", "Temporary files with what of running scrapes is too large for memory."),
+		maxSpool:   spool("limit_bytes", "What these files may have together: -promscrape.maxBatchDisk, or less where they are memory themselves."),
+		unspooled: spool("failures_total",
+			"Times that something could not be written to these files, and stayed in memory. Give the data path room; the log says why."),
 	}
 }
 
 // Describe is prometheus.Collector's.
 func (c *memoryCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.held, c.owed, c.shed, c.readmitted} {
+	for _, d := range []*prometheus.Desc{c.held, c.owed, c.shed, c.readmitted, c.spool, c.maxSpool, c.unspooled} {
 		ch <- d
 	}
 }
@@ -47,4 +55,8 @@ func (c *memoryCollector) Collect(ch chan<- prometheus.Metric) {
 	ch <- prometheus.MustNewConstMetric(c.owed, prometheus.GaugeValue, float64(owed))
 	ch <- prometheus.MustNewConstMetric(c.shed, prometheus.CounterValue, float64(shed))
 	ch <- prometheus.MustNewConstMetric(c.readmitted, prometheus.CounterValue, float64(readmitted))
+	files := c.m.spool.Stats()
+	ch <- prometheus.MustNewConstMetric(c.spool, prometheus.GaugeValue, float64(files.Bytes))
+	ch <- prometheus.MustNewConstMetric(c.maxSpool, prometheus.GaugeValue, float64(files.MaxBytes))
+	ch <- prometheus.MustNewConstMetric(c.unspooled, prometheus.CounterValue, float64(files.Failures))
 }

@@ -73,7 +73,7 @@ func BenchmarkLearnLarge(b *testing.B) {
 				if err != nil {
 					b.Fatal(err)
 				}
-				spool := batch.NewSpool(b.TempDir(), 8<<20)
+				spool := batch.NewSpool(batch.SpoolOptions{Dir: b.TempDir(), MaxBatchBytes: 8 << 20})
 				r.b = batch.NewSpooled(pool, spool)
 				debug.FreeOSMemory()
 				before := heapBytes()

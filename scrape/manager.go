@@ -86,7 +86,7 @@ func New(o Options) (*Manager, error) {
 		heavy:    make(chan struct{}, 1),
 		idle:     make(chan *worker, o.Workers),
 		decoders: newDecoders(o.Workers),
-		spool:    batch.NewSpool(o.SpoolDir, o.MaxBatchBytes),
+		spool:    batch.NewSpool(batch.SpoolOptions{Dir: o.SpoolDir, MaxBatchBytes: o.MaxBatchBytes, MaxBytes: o.MaxSpoolBytes, Logger: o.Logger}),
 		wake:     make(chan struct{}, 1),
 		short: shortage{
 			held:    make(map[*target]struct{}),

@@ -139,6 +139,19 @@ func (m *Manager) HeldBytes() int64 {
 	return kept + passing
 }
 
+// SetBatchLimits changes MaxBatchBytes and MaxSpoolBytes, for what is not in memory or in files already.
+func (m *Manager) SetBatchLimits(maxBatchBytes, maxSpoolBytes int64) {
+	m.spool.SetLimits(maxBatchBytes, maxSpoolBytes)
+}
+
+// BatchLimits are what SetBatchLimits says.
+func (m *Manager) BatchLimits() (maxBatchBytes, maxSpoolBytes int64) {
+	return m.spool.MaxBatchBytes(), m.spool.Stats().MaxBytes
+}
+
+// SpoolBytes is what the files in SpoolDir hold.
+func (m *Manager) SpoolBytes() int64 { return m.spool.Stats().Bytes }
+
 // heldTarget describes t, with all of its URL. The caller holds Manager.mu.
 func (t *target) heldTarget() HeldTarget {
 	return HeldTarget{ID: t.id, Job: t.state.cfg.Name, URL: t.spec.url, Bytes: t.cost.total(), Held: t.held}

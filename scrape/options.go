@@ -36,9 +36,11 @@ type Options struct {
 	// MaxLineBytes is the longest line of a body, 1 MiB by default.
 	MaxLineBytes int
 	// MaxBatchBytes is the memory for the samples of one scrape until it is complete, 8 MiB by default; what exceeds it
-	// waits in a file without a name in SpoolDir, the system's temporary directory by default.
+	// waits in a file without a name in SpoolDir, the system's temporary directory by default. All such files together have
+	// MaxSpoolBytes at most, 1 GiB by default. What cannot be written there stays in memory.
 	MaxBatchBytes int64
 	SpoolDir      string
+	MaxSpoolBytes int64
 	// Released, if not nil, is told of memory in bytes that scrapes took and let go of, beside what Bytes shows.
 	Released func(bytes int64)
 	// Memory, if not nil, says how short memory is: scrapes wait for it, or are skipped.
@@ -84,8 +86,8 @@ func (o *Options) validate() error {
 	if o.Sink == nil || o.Dict == nil || o.Pool == nil {
 		errs = append(errs, errors.New("options Sink, Dict and Pool are required"))
 	}
-	if o.MaxScrapeBytes < 0 || o.MaxLineBytes < 0 || o.Workers < 0 {
-		errs = append(errs, errors.New("options MaxScrapeBytes, MaxLineBytes and Workers may not be negative"))
+	if o.MaxScrapeBytes < 0 || o.MaxLineBytes < 0 || o.MaxSpoolBytes < 0 || o.Workers < 0 {
+		errs = append(errs, errors.New("options MaxScrapeBytes, MaxLineBytes, MaxSpoolBytes and Workers may not be negative"))
 	}
 	return errors.Join(errs...)
 }

@@ -56,7 +56,7 @@ type outcome struct {
 	counts
 	err        error
 	bodyBytes  int64
-	batchBytes int64 // memory which the samples took until they were committed
+	batchBytes int64 // memory which the samples took at the most, until they were committed
 }
 
 // TimeoutError says that a scrape took longer than it may.
@@ -116,7 +116,7 @@ func (m *Manager) parseAndCommit(tn *turn, resp *http.Response, err error, held 
 		m.fail(tn, &out, w)
 	}
 	t.auto.append(b, m.report(st, &out, start, rq.timeout))
-	out.batchBytes = b.Bytes()
+	out.batchBytes = b.MostBytes()
 	m.commit(t, st, b)
 	if err == nil {
 		t.table.commit(b)

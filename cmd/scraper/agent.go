@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -52,8 +53,8 @@ type agent struct {
 	counted bool
 	// rebudgeted says that the budget has changed and the destinations' parts of it have not.
 	rebudgeted chan struct{}
-	// tmpfsQueue says that the files of the queue are memory.
-	tmpfsQueue bool
+	// tmpfsQueue says that the files of the queue are memory, tmpfsSpool that those of scrapes are.
+	tmpfsQueue, tmpfsSpool bool
 	// replaced follows what was superseded and is still in memory.
 	replaced   *snapshots.Book
 	oldConfigs *snapshots.Kind[config.Config]
@@ -110,10 +111,12 @@ func newAgent(s *Settings, p parts) (*agent, error) {
 	}
 	scraped := scrape.NewMetrics(reg)
 	reg.MustRegister(newBooksCollector(scraped.Unbalanced, a.writer.Books))
+	a.tmpfsSpool, _ = memlimit.OnTmpfs(cmp.Or(s.DataPath, os.TempDir()))
+	batchBytes, spoolBytes := a.batchLimits(a.budget.Bytes)
 	a.targets, err = scrape.New(scrape.Options{
 		Sink: a.writer, Dict: a.dict, Pool: a.pool, Logger: p.log, Metrics: scraped, Dialect: s.Dialect,
 		HostSeed: p.hostSeed, UserAgent: "scraper/" + version, MaxScrapeBytes: s.MaxScrapeBytes, MaxLineBytes: int(s.MaxLineBytes),
-		MaxBatchBytes: s.MaxBatchBytes, SpoolDir: s.DataPath, Released: a.keeper.Released,
+		MaxBatchBytes: batchBytes, SpoolDir: s.DataPath, MaxSpoolBytes: spoolBytes, Released: a.keeper.Released,
 		Metadata: s.Metadata, StartTimestamps: s.StartTimestamps, Memory: a.keeper, Snapshots: a.replaced,
 	})
 	if err != nil {

@@ -26,6 +26,7 @@ func (a *agent) follow(budget int64) {
 	a.dict.SetMaxBytes(labelBytes(a.s.MaxLabelBytes, budget))
 	a.writer.SetMaxOpenBytes(openBytes(budget))
 	a.writer.SetRelabelCacheBytes(cacheBytes(budget))
+	a.targets.SetBatchLimits(a.batchLimits(budget))
 	a.countContainer()
 	select {
 	case a.rebudgeted <- struct{}{}:
@@ -119,6 +120,16 @@ func pageConnections(budget int64, n int) int {
 		return 0
 	}
 	return int(min(max(budget>>20/int64(max(1, n)), 32), 512))
+}
+
+// batchLimits are how much memory the samples of one scrape may take, and how much of the disk those of all scrapes.
+// Files which are memory may have a 16th of the budget.
+func (a *agent) batchLimits(budget int64) (memory, disk int64) {
+	memory, disk = a.s.MaxBatchBytes, a.s.MaxBatchDisk
+	if a.tmpfsSpool && budget > 0 {
+		disk = min(disk, budget/16)
+	}
+	return memory, disk
 }
 
 // openBytes is how much memory an open block may take: a 64th of the budget, of which four are one destination's. 0 is the

@@ -40,7 +40,7 @@ func TestBoundsFollowTheBudget(t *testing.T) {
 			}
 			return 0, cgroup.ErrNoLimit
 		}}
-		a.tmpfsQueue = true
+		a.tmpfsQueue, a.tmpfsSpool = true, true
 		cfg, err := config.Parse(nil, config.Options{Dialect: s.Dialect})
 		if err != nil {
 			t.Fatal(err)
@@ -55,13 +55,15 @@ func TestBoundsFollowTheBudget(t *testing.T) {
 		for _, c := range []struct {
 			limit                       uint64
 			labels, idle, pending, disk int64
+			batch, spool                int64
 			block                       int
 		}{
-			{0, 0, 8 * mib, 0, 30 * mib, 8 * mib},
-			{128 * mib, 58 * mib, 8 * mib, 16 * mib, 16 * mib, 4 * mib},
-			{80 * mib, (80 - 9) * mib / 2, 5 * mib, 10 * mib, 10 * mib, 5 * mib / 2},
-			{1 << 30, (1024 - 68) * mib / 2, 8 * mib, 0, 30 * mib, 8 * mib},
-			{0, 0, 8 * mib, 0, 30 * mib, 8 * mib},
+			{0, 0, 8 * mib, 0, 30 * mib, 8 * mib, 1024 * mib, 8 * mib},
+			{128 * mib, 58 * mib, 8 * mib, 16 * mib, 16 * mib, 8 * mib, 8 * mib, 4 * mib},
+			{80 * mib, (80 - 9) * mib / 2, 5 * mib, 10 * mib, 10 * mib, 8 * mib, 5 * mib, 5 * mib / 2},
+			{24 * mib, (24 - 5.5) * mib / 2, 3 * mib / 2, 3 * mib, 3 * mib, 8 * mib, 3 * mib / 2, mib},
+			{1 << 30, (1024 - 68) * mib / 2, 8 * mib, 0, 30 * mib, 8 * mib, 64 * mib, 8 * mib},
+			{0, 0, 8 * mib, 0, 30 * mib, 8 * mib, 1024 * mib, 8 * mib},
 		} {
 			limit.Store(c.limit)
 			time.Sleep(3 * time.Second)
@@ -75,6 +77,9 @@ func TestBoundsFollowTheBudget(t *testing.T) {
 			if got := a.pool.Stats().MaxIdleBytes; got != c.idle {
 				t.Errorf("with a limit of %d buffers of %d bytes may lie idle, want %d", c.limit, got, c.idle)
 			}
+			if batch, spool := a.targets.BatchLimits(); batch != c.batch || spool != c.spool {
+				t.Errorf("with a limit of %d a scrape may have %d bytes of samples in memory, and all %d in files, want %d and %d", c.limit, batch, spool, c.batch, c.spool)
+			}
 			for _, d := range a.boundQueues(a.dests) {
 				if d.MaxPendingBytes != c.pending || d.MaxDiskBytes != c.disk {
 					t.Errorf("with a limit of %d a destination may have %d bytes in memory and %d on disk, want %d and %d", c.limit, d.MaxPendingBytes, d.MaxDiskBytes, c.pending, c.disk)
@@ -84,11 +89,11 @@ func TestBoundsFollowTheBudget(t *testing.T) {
 				}
 			}
 		}
-		if n := strings.Count(log.String(), "the memory budget changed"); n < 4 { // one more in a container
-			t.Errorf("log:\n%swant 4 changes of the budget", log.String())
+		if n := strings.Count(log.String(), "the memory budget changed"); n < 5 { // one more in a container
+			t.Errorf("log:\n%swant 5 changes of the budget", log.String())
 		}
-		if n := strings.Count(log.String(), `source="the container's limit"`); n < 3 {
-			t.Errorf("log:\n%swant the container's limit as the source of 3 budgets", log.String())
+		if n := strings.Count(log.String(), `source="the container's limit"`); n < 4 {
+			t.Errorf("log:\n%swant the container's limit as the source of 4 budgets", log.String())
 		}
 		cancel()
 		for range 2 {
@@ -99,9 +104,9 @@ func TestBoundsFollowTheBudget(t *testing.T) {
 	})
 }
 
-// TestDictionaryBoundOfFlag pins that a bound which was asked for does not follow the budget.
-func TestDictionaryBoundOfFlag(t *testing.T) {
-	s := mustParse(t, "-promscrape.config=f -remoteWrite.url=http://one/w -promscrape.maxLabelMemory=5MiB -memory.limit=64MiB -remoteWrite.tmpDataPath="+t.TempDir())
+// TestBoundsOfFlags pins that bounds which were asked for do not follow the budget.
+func TestBoundsOfFlags(t *testing.T) {
+	s := mustParse(t, "-promscrape.config=f -remoteWrite.url=http://one/w -promscrape.maxLabelMemory=5MiB -promscrape.maxBatchMemory=9MiB -promscrape.maxBatchDisk=1MiB -memory.limit=64MiB -remoteWrite.tmpDataPath="+t.TempDir())
 	a, err := newAgent(s, parts{log: slog.New(slog.NewTextHandler(io.Discard, nil)), quit: func() {}})
 	if err != nil {
 		t.Fatal(err)
@@ -110,6 +115,9 @@ func TestDictionaryBoundOfFlag(t *testing.T) {
 	a.follow(32 << 20)
 	if got := a.dict.MaxBytes(); got != 5<<20 {
 		t.Errorf("the dictionary may take %d bytes, want 5 MiB", got)
+	}
+	if batch, spool := a.targets.BatchLimits(); batch != 9<<20 || spool != 1<<20 {
+		t.Errorf("a scrape may have %d bytes of samples in memory, and all %d in files, want 9 MiB and 1 MiB", batch, spool)
 	}
 }
 

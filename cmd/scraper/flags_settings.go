@@ -36,6 +36,7 @@ type Settings struct {
 	MaxScrapeBytes    int64
 	MaxLineBytes      int64
 	MaxBatchBytes     int64
+	MaxBatchDisk      int64
 	MaxLabelBytes     int64 // 0: what the memory budget allows
 	Metadata          bool  // TYPE, HELP and UNIT are kept and sent
 	StartTimestamps   bool  // _created lines are start timestamps

@@ -56,6 +56,7 @@ func TestDefaultsAsVMAgent(t *testing.T) {
 		MaxScrapeBytes:    1 << 30,
 		MaxLineBytes:      1 << 20,
 		MaxBatchBytes:     8 << 20,
+		MaxBatchDisk:      1 << 30,
 		Metadata:          true,
 		FileCheckInterval: time.Minute,
 		DataPath:          "scraper-remotewrite-data",

@@ -186,7 +186,10 @@ func (a *agent) openAccounts() {
 		a.tmpfsQueue, _ = memlimit.OnTmpfs(dir) // a directory which cannot be looked at cannot be used, and that is told of
 	}
 	if a.tmpfsQueue {
-		a.keeper.Register(memlimit.Account{Name: "queue on tmpfs", Bytes: a.tmpfsBytes, OffHeap: true})
+		a.keeper.Register(memlimit.Account{Name: "queue on tmpfs", Bytes: a.tmpfsQueueBytes, OffHeap: true})
+	}
+	if a.tmpfsSpool {
+		a.keeper.Register(memlimit.Account{Name: "scrapes on tmpfs", Bytes: a.targets.SpoolBytes, OffHeap: true})
 	}
 	a.countContainer()
 }
@@ -204,8 +207,16 @@ func (a *agent) countContainer() {
 	a.keeper.Register(memlimit.Account{Name: "others", Bytes: func() int64 { return beside().Others }, OffHeap: true})
 }
 
-// tmpfsBytes is what files of the queue take of memory.
-func (a *agent) tmpfsBytes() (n int64) {
+// tmpfsBytes is what the agent's files take of memory.
+func (a *agent) tmpfsBytes() int64 {
+	n := a.tmpfsQueueBytes()
+	if a.tmpfsSpool {
+		n += a.targets.SpoolBytes()
+	}
+	return n
+}
+
+func (a *agent) tmpfsQueueBytes() (n int64) {
 	if !a.tmpfsQueue {
 		return 0
 	}
