@@ -122,10 +122,17 @@ func pageConnections(budget int64, n int) int {
 	return int(min(max(budget>>20/int64(max(1, n)), 32), 512))
 }
 
-// batchLimits are how much memory the samples of one scrape may take, and how much of the disk those of all scrapes.
-// Files which are memory may have a 16th of the budget.
+// batchLimits are how much memory the samples of one scrape may take, and how much of the disk those of all scrapes: of the
+// memory a 32nd of the budget, where that is less than what they take without one. Files which are memory may have a 16th
+// of the budget.
 func (a *agent) batchLimits(budget int64) (memory, disk int64) {
 	memory, disk = a.s.MaxBatchBytes, a.s.MaxBatchDisk
+	if memory == 0 {
+		memory = 8 << 20
+		if budget > 0 {
+			memory = min(memory, max(1<<20, budget/32))
+		}
+	}
 	if a.tmpfsSpool && budget > 0 {
 		disk = min(disk, budget/16)
 	}

@@ -59,9 +59,9 @@ func TestBoundsFollowTheBudget(t *testing.T) {
 			block                       int
 		}{
 			{0, 0, 8 * mib, 0, 30 * mib, 8 * mib, 1024 * mib, 8 * mib},
-			{128 * mib, 58 * mib, 8 * mib, 16 * mib, 16 * mib, 8 * mib, 8 * mib, 4 * mib},
-			{80 * mib, (80 - 9) * mib / 2, 5 * mib, 10 * mib, 10 * mib, 8 * mib, 5 * mib, 5 * mib / 2},
-			{24 * mib, (24 - 5.5) * mib / 2, 3 * mib / 2, 3 * mib, 3 * mib, 8 * mib, 3 * mib / 2, mib},
+			{128 * mib, 58 * mib, 8 * mib, 16 * mib, 16 * mib, 4 * mib, 8 * mib, 4 * mib},
+			{80 * mib, (80 - 9) * mib / 2, 5 * mib, 10 * mib, 10 * mib, 5 * mib / 2, 5 * mib, 5 * mib / 2},
+			{24 * mib, (24 - 5.5) * mib / 2, 3 * mib / 2, 3 * mib, 3 * mib, mib, 3 * mib / 2, mib},
 			{1 << 30, (1024 - 68) * mib / 2, 8 * mib, 0, 30 * mib, 8 * mib, 64 * mib, 8 * mib},
 			{0, 0, 8 * mib, 0, 30 * mib, 8 * mib, 1024 * mib, 8 * mib},
 		} {

@@ -35,7 +35,7 @@ type Settings struct {
 	DryRun            bool // check all files, and exit
 	MaxScrapeBytes    int64
 	MaxLineBytes      int64
-	MaxBatchBytes     int64
+	MaxBatchBytes     int64 // 0: what the memory budget allows
 	MaxBatchDisk      int64
 	MaxLabelBytes     int64 // 0: what the memory budget allows
 	Metadata          bool  // TYPE, HELP and UNIT are kept and sent

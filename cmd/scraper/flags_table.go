@@ -111,7 +111,6 @@ func newFlags(s *Settings, l *lists) []*flagDef {
 	*s = Settings{
 		MaxScrapeBytes:    1 << 30,
 		MaxLineBytes:      1 << 20,
-		MaxBatchBytes:     8 << 20,
 		MaxBatchDisk:      1 << 30,
 		Metadata:          true,
 		FileCheckInterval: time.Minute,
@@ -166,8 +165,8 @@ func scrapeFlags(s *Settings, l *lists) []*flagDef {
 			help: "Largest body of a scrape, decompressed; a larger one fails the scrape. The default is large because memory does not depend on it. A job may have its own (max_scrape_size, body_size_limit)."},
 		{name: "promscrape.maxLineSize", family: ofScraper, group: group, arg: "size", value: sizeValue{&s.MaxLineBytes, 1 << 10},
 			help: "Longest line of a scrape; a longer one fails it."},
-		{name: "promscrape.maxBatchMemory", family: ofScraper, group: group, arg: "size", value: sizeValue{&s.MaxBatchBytes, 128 << 10},
-			help: "Memory for the samples of one scrape until it is complete, 12 bytes for most; what exceeds it waits in a temporary file in -remoteWrite.tmpDataPath."},
+		{name: "promscrape.maxBatchMemory", family: ofScraper, group: group, arg: "size", value: sizeValue{&s.MaxBatchBytes, 0},
+			help: "Memory for the samples of one scrape until it is complete, 12 bytes for most; what exceeds it waits in a temporary file in -remoteWrite.tmpDataPath. 0 means 8MiB, or a 32nd of what the process may use if that is less, and no less than 1MiB."},
 		{name: "promscrape.maxBatchDisk", family: ofScraper, group: group, arg: "size", value: sizeValue{&s.MaxBatchDisk, 1},
 			help: "What temporary files of scrapes may have together: samples beyond -promscrape.maxBatchMemory, and bodies of many new series. What does not fit stays in memory. Where the directory is in memory, a 16th of what the process may use is the most."},
 		{name: "promscrape.startTimestamps", family: ofScraper, group: group, value: boolValue{&s.StartTimestamps},

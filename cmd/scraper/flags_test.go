@@ -55,7 +55,6 @@ func TestDefaultsAsVMAgent(t *testing.T) {
 		ConfigFile:        "f.yml",
 		MaxScrapeBytes:    1 << 30,
 		MaxLineBytes:      1 << 20,
-		MaxBatchBytes:     8 << 20,
 		MaxBatchDisk:      1 << 30,
 		Metadata:          true,
 		FileCheckInterval: time.Minute,
