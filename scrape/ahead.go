@@ -14,6 +14,9 @@ const (
 	aheadBytes = 2 << 20
 	// aheadPiece is the size of the pieces in which that is done, and after how much of a body it is looked at what was learnt.
 	aheadPiece = 64 << 10
+	// learnBytes is how much text of new series is learnt before others may have the worker, some ten milliseconds: a metric in
+	// protobuf may have many of them, and no byte is read from the first to the last.
+	learnBytes = 1 << 20
 )
 
 // aheadReader reads a body, and its rest into a file once that is asked for. To learn a series takes more memory than its line
@@ -25,7 +28,8 @@ type aheadReader struct {
 	pool  *bufpool.Pool
 	// learnt is how much memory the scrape took for what it learnt.
 	learnt func() int64
-	// pause is called before each piece of the file, and returns an error if the scrape was given up.
+	// pause is called before each piece of the file, and now and then while much is learnt, and returns an error if the scrape was
+	// given up.
 	pause func() error
 
 	begun     bool
@@ -201,6 +205,9 @@ func (r *reading) foreseeSample(q *streamparse.Parser, c *counts) error {
 	if err := checkLength(q.Series()); err != nil {
 		return err
 	}
+	if err := r.learns(q.Series()); err != nil {
+		return err
+	}
 	kept, err := r.learn.labels(q)
 	switch {
 	case err != nil && r.learn.skipBad:
@@ -214,4 +221,13 @@ func (r *reading) foreseeSample(q *streamparse.Parser, c *counts) error {
 		return r.learn.checkLimits()
 	}
 	return nil
+}
+
+// learns lets others have the worker once in a while, before a series is learnt. It returns an error if the scrape was given up.
+func (r *reading) learns(series []byte) error {
+	if r.learning += len(series); r.learning < learnBytes || r.ahead == nil {
+		return nil
+	}
+	r.learning = 0
+	return r.ahead.pause()
 }

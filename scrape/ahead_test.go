@@ -2,9 +2,11 @@ package scrape
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"os"
 	"reflect"
@@ -18,6 +20,7 @@ import (
 	"scraper/bufpool/bufpooltest"
 	"scraper/config"
 	"scraper/relabel"
+	"scraper/streamparse"
 )
 
 // TestReadAhead pins that a body is the same whether its rest is read ahead or not, how often ever that is read beside, and that an
@@ -293,5 +296,45 @@ func TestForeseen(t *testing.T) {
 				t.Errorf("read ahead: %d rows, %+v, %s\nwant %d rows, %+v, %s", len(ahead.rows), ahead.c, ahead.err, len(plain.rows), plain.c, plain.err)
 			}
 		})
+	}
+}
+
+// TestOneMetricIsGivenUp: while the buckets of one metric are learnt, of which all bytes are there, others have the worker now and then,
+// and the scrape ends when it is given up.
+func TestOneMetricIsGivenUp(t *testing.T) {
+	field := func(dst []byte, number byte, content []byte) []byte {
+		return append(binary.AppendUvarint(append(dst, number<<3|2), uint64(len(content))), content...)
+	}
+	const buckets = 20_000
+	label := field(field(nil, 1, []byte("path")), 2, bytes.Repeat([]byte("x"), 200))
+	var h []byte
+	for i := range buckets {
+		h = field(h, 3, binary.LittleEndian.AppendUint64([]byte{1 << 3, 1, 2<<3 | 1}, math.Float64bits(float64(i))))
+	}
+	family := append(field(nil, 1, []byte("h")), 3<<3, 4) // a histogram
+	family = field(family, 4, field(field(nil, 1, label), 7, h))
+	body := append(binary.AppendUvarint(nil, uint64(len(family))), family...)
+	for name, giveUpAt := range map[string]int{"to its end": 0, "given up": 2} {
+		r := newRig(t)
+		pauses := 0
+		ahead := &aheadReader{r: bytes.NewReader(body), learnt: func() int64 { return 0 }, pause: func() error {
+			if pauses++; pauses == giveUpAt {
+				return errStopping
+			}
+			return nil
+		}}
+		r.parser.ResetBody(ahead, streamparse.Body{Format: streamparse.FormatProtobuf})
+		r.b.Sets = r.tab.sets
+		r.tab.begin()
+		rd := reading{ahead: ahead, p: r.parser, tab: r.tab, b: r.b, learn: &r.learn, sampleLimit: noLimit, now: time.UnixMilli(r.clock)}
+		err := rd.body()
+		if giveUpAt == 0 && (err != nil || rd.Committed != buckets+3 || pauses < 3) {
+			t.Errorf("%s: %d samples, %d pauses, %v, want all, and several pauses", name, rd.Committed, pauses, err)
+		}
+		if giveUpAt != 0 && (!errors.Is(err, errStopping) || rd.Committed > buckets*3/4) {
+			t.Errorf("%s: %d samples, %v, want a part of them, and %v", name, rd.Committed, err, errStopping)
+		}
+		r.b.Reset()
+		r.tab.abort()
 	}
 }

@@ -60,6 +60,8 @@ type reading struct {
 	thaws    func() bool
 	tooLarge error // why the first histogram which cannot be reduced to its limit is refused
 	inline   inline
+	// learning is how many bytes of series were learnt since others last had the worker.
+	learning int
 	// special says that the current entry is more than a float sample: a histogram, or a sample with exemplars.
 	special bool
 	extra   extraScratch
@@ -292,6 +294,9 @@ func (r *reading) unknown(series []byte, hash uint64) error {
 		return nil
 	}
 	if err := checkLength(series); err != nil {
+		return err
+	}
+	if err := r.learns(series); err != nil {
 		return err
 	}
 	meta := uint32(len(series)) << lengthShift
