@@ -69,6 +69,8 @@ type protobuf struct {
 	familyHash uint64
 	metricHash uint64
 	hashed     bool
+	labels     int   // how many the metric has; -1 before they were checked
+	repeated   int64 // what the samples' labels take: see protolabels.go
 
 	metric metric
 	field  int  // the last one which was prepared
@@ -89,7 +91,7 @@ func (pb *protobuf) reset() {
 	pb.left, pb.inFamily, pb.started = 0, false, false
 	pb.meta, pb.more, pb.ready, pb.isHistogram, pb.converted = metaNone, false, false, false, false
 	pb.start = stamp{}
-	pb.guessed = 0
+	pb.guessed, pb.repeated = 0, 0
 	pb.key, pb.nameEnd, pb.labelsEnd = pb.key[:0], 0, 0
 }
 
@@ -166,12 +168,14 @@ func (p *Parser) takeProtobuf(n int) bool {
 			return false
 		}
 		pb.ready = false
+		pb.repeated += beyond(n, 0)
 		return true
 	}
 	if n != pb.guessed || n == 0 {
 		return false
 	}
 	pb.guessed = 0
+	pb.repeated += beyond(n, 0)
 	p.advance(pb.guessEnd)
 	return true
 }
@@ -200,10 +204,15 @@ func (p *Parser) nextProtobuf() (Kind, error) {
 		p.typ = pb.familyType()
 		return KindType, nil
 	case !pb.ready:
-		return KindNone, nil
+		p.err = p.checkRepeated(0) // what Take took, too
+		return KindNone, p.err
 	}
 	if err := pb.checkLabels(); err != nil {
 		p.refuse(err)
+		return KindNone, p.err
+	}
+	pb.repeated += beyond(len(pb.key), pb.labels)
+	if p.err = p.checkRepeated(0); p.err != nil {
 		return KindNone, p.err
 	}
 	pb.ready = false
@@ -256,7 +265,7 @@ func (p *Parser) startMetric() error {
 	pb := &p.pb
 	m := &pb.metric
 	p.ts, p.hasTS = m.millis, m.millis != 0
-	pb.labelsEnd, pb.hashed = len(pb.key), false
+	pb.labelsEnd, pb.hashed, pb.labels = len(pb.key), false, -1
 	pb.field = fieldCount - 1
 	switch pb.typ {
 	case familySummary:

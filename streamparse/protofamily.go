@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"slices"
 	"unicode/utf8"
 )
 
@@ -22,6 +23,9 @@ func (p *Parser) have(n int) bool {
 	}
 	return p.end-p.pos >= n
 }
+
+// keyRoom is enough for what stands behind a name, and most labels, so that a long name is not copied for it.
+const keyRoom = 1 << 10
 
 // longestHead is how many bytes a field's tag and its length take at most.
 const longestHead = 20
@@ -141,7 +145,7 @@ func (p *Parser) parseField(b []byte) error {
 			return errors.New("its name follows its metrics")
 		}
 		if !pb.started {
-			pb.key = append(pb.key[:0], content...)
+			pb.key = append(slices.Grow(pb.key[:0], len(content)+keyRoom), content...)
 			pb.nameEnd = len(pb.key)
 		}
 	case 2:
@@ -205,7 +209,11 @@ func (p *Parser) parseMetric(b []byte) error {
 	if pb.key, err = pb.metric.decode(b, pb.key[:pb.nameEnd+1]); err != nil {
 		return err
 	}
-	return p.startMetric()
+	if err := p.startMetric(); err != nil || !pb.more {
+		return err
+	}
+	p.err = p.checkBuckets()
+	return p.err
 }
 
 // skipHelp reads past a help text of n bytes which is too long to be kept, and checks it.

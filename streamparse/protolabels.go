@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"unicode/utf8"
 )
@@ -32,10 +34,49 @@ func (pb *protobuf) pairs(f func(name, value []byte) error) error {
 	return nil
 }
 
-// checkLabels refuses names and values which no series may have. Who has met the series has checked them.
+// A family's name and a metric's labels stand in the body once, for as many samples as there are buckets, of which one may
+// take 13 bytes. So a body of 1 MiB could have as many labels as one of 64 GiB in text. What the labels of its samples take,
+// beyond what they ordinarily do, may therefore be so many times what was read of the body, and as many of the longest lines.
+//
+// A histogram of 30 buckets is never refused, nor is any with 40 labels of 2 KiB in all; ten thousand buckets may have labels
+// of 5 KiB.
+const (
+	ordinaryBytes   = 4 << 10 // of one sample's name and labels
+	labelBytes      = 32      // what each label counts beside its text: a short one takes as long to be sorted and looked up
+	repeatedPerByte = 32
+	repeatedLines   = 16
+)
+
+// beyond is what a sample's labels take beyond what is ordinary, if its key has so many bytes, and so many labels. Of a sample that
+// the caller knows these are not counted: they cost it nothing.
+func beyond(keyBytes, labels int) int64 {
+	return int64(max(0, keyBytes+labels*labelBytes-ordinaryBytes))
+}
+
+// checkRepeated refuses a body of which the samples so far, and so much more, take too much.
+func (p *Parser) checkRepeated(more int64) error {
+	if most := repeatedPerByte*p.offset() + repeatedLines*int64(p.opts.MaxLineBytes); p.pb.repeated+more > most {
+		return fmt.Errorf("metric family %d: %w: the names and labels of its samples, and of those before, take more than %d bytes; -promscrape.maxLineSize would allow more",
+			p.line, ErrLineTooLong, most)
+	}
+	return nil
+}
+
+// checkBuckets is checkRepeated for what the metric's buckets or quantiles will take at least, before the first of its samples.
+func (p *Parser) checkBuckets() error {
+	pb := &p.pb
+	n := len(pb.metric.classic.buckets) + len(pb.metric.summary.buckets)
+	return p.checkRepeated(int64(n) * beyond(pb.labelsEnd, 0))
+}
+
+// checkLabels refuses names and values which no series may have, and counts the metric's labels. Who has met the series has
+// checked them.
 func (pb *protobuf) checkLabels() error {
+	if pb.labels >= 0 {
+		return nil // another sample of the metric has them
+	}
 	n := 0
-	return pb.pairs(func(name, value []byte) error {
+	err := pb.pairs(func(name, value []byte) error {
 		if n++; n > MaxLabels {
 			return errors.New(manyLabels)
 		}
@@ -47,6 +88,8 @@ func (pb *protobuf) checkLabels() error {
 		}
 		return nil
 	})
+	pb.labels = n
+	return err
 }
 
 // appendProtobufLabels is AppendLabels. The name with its suffix, and the bound, are written to p.unescaped.
@@ -63,7 +106,7 @@ func (p *Parser) appendProtobufLabels(dst []Label) []Label {
 	case keyQuantile:
 		label = "quantile"
 	}
-	text := append(append(p.unescaped[:0], pb.key[:pb.nameEnd]...), suffix...)
+	text := append(append(slices.Grow(p.unescaped[:0], pb.nameEnd+keyRoom), pb.key[:pb.nameEnd]...), suffix...)
 	nameEnd := len(text)
 	text = append(text, label...)
 	labelEnd := len(text)

@@ -79,7 +79,7 @@ func (p *Parser) plain() bool {
 		return false
 	}
 	pb.key = append(append(pb.key[:pb.nameEnd+1], m[:k]...), pb.plainTag)
-	pb.labelsEnd, pb.hashed = len(pb.key)-1, false
+	pb.labelsEnd, pb.hashed, pb.labels = len(pb.key)-1, false, -1
 	p.advance(end)
 	pb.ready = true
 	return true

@@ -24,7 +24,7 @@ func (p *Parser) Rest(r io.Reader) *Parser {
 	other.left, other.inFamily, other.started = pb.left, pb.inFamily, pb.started
 	other.typ, other.plainTag, other.familyHash = pb.typ, pb.plainTag, pb.familyHash
 	other.help, other.unit = append(other.help, pb.help...), append(other.unit, pb.unit...)
-	other.nameEnd = pb.nameEnd
+	other.nameEnd, other.repeated = pb.nameEnd, pb.repeated
 	if other.key = append(other.key, pb.key[:pb.nameEnd]...); pb.started {
 		other.key = append(other.key, endOfName)
 	}
