@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"math"
 	"math/rand/v2"
 	"strconv"
 	"strings"
@@ -126,6 +127,9 @@ func attacks(cuts int, quick bool) []attack {
 		{name: "a family of 4 GiB", write: answer(asProtobuf, "", say("\xff\xff\xff\xff\x0f"), over(32<<20, "\x00"))},
 		{name: "500,000 buckets", write: answer(asProtobuf, "", say(histogram(500_000, "\x1a\x00")))},
 		{name: "500,000 spans", write: answer(asProtobuf, "", say(histogram(500_000, "\x62\x00")))},
+		{name: "60,000 buckets of a name of almost 1 MiB", quick: true, free: true,
+			write: answer(asProtobuf, "", say(named(strings.Repeat("m", 1<<20-100), buckets(60_000))))},
+		{name: "60,000 buckets with 340 labels", free: true, write: answer(asProtobuf, "", say(metric(text(many(340, "\x0a\x06\x0a\x04%04x"))+buckets(60_000))))},
 		{name: "100,000 exemplars", quick: true, write: answer(asProtobuf, "", say(histogram(100_000, "\x82\x01\x06\x0a\x04\x0a\x00\x12\x00")))},
 		{name: "200,000 labels in protocol buffers", quick: true, write: answer(asProtobuf, "", say(metric(strings.Repeat("\x0a\x03\x0a\x01a", 200_000))))},
 	}
@@ -185,15 +189,26 @@ func zstdWindow(descriptor byte) string {
 	return string(b)
 }
 
-// metric is a family of one metric, which has these fields.
-func metric(fields string) string {
-	const head = "\x0a\x01m\x18\x04" // its name, and that it is a histogram
-	sized := func(s string) []byte { return append(binary.AppendUvarint(nil, uint64(len(s))), s...) }
-	return string(sized(head + "\x22" + string(sized(fields))))
+// delimited is a text with its length before it.
+func delimited(s string) string { return string(binary.AppendUvarint(nil, uint64(len(s)))) + s }
+
+// named is a family of one metric, a histogram, which has these fields.
+func named(name, fields string) string {
+	return delimited("\x0a" + delimited(name) + "\x18\x04" + "\x22" + delimited(fields))
 }
 
+// metric is named of a short name.
+func metric(fields string) string { return named("m", fields) }
+
 // histogram is a family of one histogram, which has a field n times.
-func histogram(n int, field string) string {
-	fields := strings.Repeat(field, n)
-	return metric("\x3a" + string(binary.AppendUvarint(nil, uint64(len(fields)))) + fields)
+func histogram(n int, field string) string { return metric("\x3a" + delimited(strings.Repeat(field, n))) }
+
+// buckets is the field of a metric which makes it a histogram of n buckets.
+func buckets(n int) string {
+	var all []byte
+	for i := range n {
+		all = append(all, "\x1a\x0b\x08\x01\x11"...) // one observation up to
+		all = binary.LittleEndian.AppendUint64(all, math.Float64bits(float64(i)))
+	}
+	return "\x3a" + delimited(string(all))
 }
