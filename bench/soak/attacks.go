@@ -201,7 +201,9 @@ func named(name, fields string) string {
 func metric(fields string) string { return named("m", fields) }
 
 // histogram is a family of one histogram, which has a field n times.
-func histogram(n int, field string) string { return metric("\x3a" + delimited(strings.Repeat(field, n))) }
+func histogram(n int, field string) string {
+	return metric("\x3a" + delimited(strings.Repeat(field, n)))
+}
 
 // buckets is the field of a metric which makes it a histogram of n buckets.
 func buckets(n int) string {
