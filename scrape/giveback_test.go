@@ -1,6 +1,9 @@
 package scrape
 
 import (
+	"io"
+	"net/http"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -79,4 +82,37 @@ func TestGivesBackBeforeItIsDue(t *testing.T) {
 			wantOnce(t, "shed", markers, 12_000)
 		})
 	}
+}
+
+// TestSilentTargetPaysItsMarkers: of a target whose scrapes last until the next one is due, the markers are sent and the table
+// goes all the same while memory is high, and it is asked at each turn.
+func TestSilentTargetPaysItsMarkers(t *testing.T) {
+	short(t, func(w *world, mem *fakeMemory) {
+		const series = 22_000
+		var asked atomic.Int64
+		var silent atomic.Bool
+		w.serve("t22000:80", http.HandlerFunc(func(rw http.ResponseWriter, rq *http.Request) {
+			if asked.Add(1); silent.Load() {
+				<-rq.Context().Done()
+				return
+			}
+			_, _ = io.WriteString(rw, seriesOf("t22000", 0, series))
+		}))
+		w.apply("scrape_configs:\n- job_name: j\n  scrape_interval: 10s\n  scrape_timeout: 10s\n  static_configs: [{targets: ['t22000:80']}]\n")
+		w.run()
+		w.pass(15 * time.Second)
+		before := w.target("t22000").MemoryBytes
+		silent.Store(true)
+		asked.Store(0)
+		mem.set(w, memlimit.High, plenty)
+		got := w.pass(time.Minute)
+		_, markers, up := of("t22000", got)
+		wantOnce(t, "silent", markers, series)
+		if x := w.target("t22000"); x.MemoryBytes > before/10 || w.m.MemoryState().OwedMarkers != 0 {
+			t.Errorf("it takes %d of %d bytes, and owes %d markers; want next to nothing", x.MemoryBytes, before, w.m.MemoryState().OwedMarkers)
+		}
+		if n := asked.Load(); n < 5 || len(up) < 4 {
+			t.Errorf("it was asked %d times within a minute, and had up %v; want each 10 s", n, up)
+		}
+	})
 }

@@ -69,14 +69,29 @@ func (m *Manager) payLocked(now time.Time) time.Duration {
 		case t.life != nil:
 			wait = 100 * time.Millisecond
 		default:
-			s.paying = true
-			tn := m.claimLocked(t)
-			tn.giveBack = gives
-			go m.pay(tn)
+			m.payForLocked(t, 0)
 			return markersAtOnce * time.Second / markersPerSecond
 		}
 	}
 	return wait
+}
+
+// payForLocked sends a part of the markers of t, which is not scraped now, after the given time.
+func (m *Manager) payForLocked(t *target, after time.Duration) {
+	m.short.paying = true
+	tn := m.claimLocked(t)
+	tn.giveBack = t.owesTable() && m.givesBackLocked(t)
+	time.AfterFunc(after, func() { m.pay(tn) })
+}
+
+// paysFirstLocked reports whether t, whose next scrape is due, sends a part of the markers that it owes before that, unless
+// somebody else does now. One which never answers is asked again the moment it was given up, so there is no other time.
+func (m *Manager) paysFirstLocked(t *target) bool {
+	if t.owes == 0 || m.short.paying {
+		return false
+	}
+	m.payForLocked(t, max(0, time.Until(m.short.payAt)))
+	return true
 }
 
 // claimLocked makes the caller the owner of t's table, as if he scraped it, until ended is called.

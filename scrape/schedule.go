@@ -160,7 +160,11 @@ func (m *Manager) ended(tn *turn) {
 		m.startLocked(t, due, g)
 	case due.IsZero():
 	case time.Since(due) <= max(lateAfter, t.interval/catchUp):
-		m.dueLocked(t, due)
+		if time.Since(due) < t.interval/catchUp/2 && m.paysFirstLocked(t) {
+			t.waiting = due
+		} else {
+			m.dueLocked(t, due)
+		}
 	default:
 		m.metrics.skipped.Inc()
 	}
