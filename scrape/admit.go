@@ -29,6 +29,19 @@ type cost struct {
 	kept    int64 // by the target's table, and by its labels in the dictionary
 	labels  int64 // of that, by the labels
 	passing int64 // until the scrape is over
+	series  int64 // for which kept was measured; 0 if it is an estimate
+}
+
+// scaled is what so many series of the same target would keep, at most as much as the given estimate.
+func (c cost) scaled(series, estimate int64) cost {
+	if c.series == 0 {
+		return cost{kept: estimate}
+	}
+	part := float64(series) / float64(c.series)
+	if kept := int64(part * float64(c.kept)); kept < estimate {
+		return cost{kept: kept, labels: int64(part * float64(c.labels)), series: series}
+	}
+	return cost{kept: estimate}
 }
 
 func (c cost) total() int64 { return c.kept + c.passing }

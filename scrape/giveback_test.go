@@ -116,3 +116,25 @@ func TestSilentTargetPaysItsMarkers(t *testing.T) {
 		}
 	})
 }
+
+// TestKnowsWhatItTook: a target which was measured, and loses its table while memory is high, is let in once there is room for what it
+// took, not for what such a target might take.
+func TestKnowsWhatItTook(t *testing.T) {
+	short(t, func(w *world, mem *fakeMemory) {
+		x := w.farm(20_000)["t20000"]
+		w.run()
+		w.pass(15 * time.Second)
+		took := w.target("t20000").MemoryBytes + w.target("t20000").LabelBytes
+		mem.set(w, memlimit.High, plenty)
+		x.fail(500)
+		w.pass(20 * time.Second)
+		x.set(seriesOf("t20000", 0, 20_000))
+		w.pass(10 * time.Second)
+		if x := w.target("t20000"); x.Held.Reason != SkipNew {
+			t.Fatalf("%+v, %q, want it held", x.Held, x.LastError)
+		}
+		if got := w.m.HeldBytes(); got < took || got > took+600<<10 {
+			t.Errorf("HeldBytes() = %d, want the %d which it took, and what passes", got, took)
+		}
+	})
+}

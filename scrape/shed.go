@@ -316,7 +316,7 @@ func (tn *turn) estimate(m *Manager, out *outcome, r *result, grown int64) {
 	switch {
 	case out.err == nil:
 		passing := passingOf(out.bodyBytes, tn.packed) + out.batchBytes
-		tn.cost = cost{kept: r.memory + r.labelBytes, labels: r.labelBytes, passing: max(passing, tn.churned)}
+		tn.cost = cost{kept: r.memory + r.labelBytes, labels: r.labelBytes, passing: max(passing, tn.churned), series: int64(r.series)}
 	case tn.short:
 		if e, ok := errors.AsType[*ShortError](out.err); ok { // there is more than was read
 			tn.needs = e.whole.total()
@@ -324,7 +324,8 @@ func (tn *turn) estimate(m *Manager, out *outcome, r *result, grown int64) {
 			return
 		}
 		series := int64(out.afterRelabeling())
-		tn.cost = cost{kept: series * perSeries, passing: passingOf(out.bodyBytes, tn.packed) + m.spool.MemoryOf(series*12)}
+		tn.cost = tn.former.scaled(series, series*perSeries)
+		tn.cost.passing = passingOf(out.bodyBytes, tn.packed) + min(series*12, m.opts.MaxBatchBytes)
 		if isFull(out.err) { // of labels; the body has no more of them than it is long
 			tn.cost.labels = out.bodyBytes
 			tn.cost.kept = max(tn.cost.kept, out.bodyBytes)

@@ -37,6 +37,7 @@ type turn struct {
 
 	// What came of it.
 	cost     cost
+	former   cost  // what the one before had cost
 	before   int64 // what the table and its labels took when it began
 	stays    int64 // by which they grew
 	holds    int64 // what they took when it ended
@@ -56,7 +57,7 @@ func newTurn(t *target, due, now time.Time) *turn {
 		end = next
 	}
 	return &turn{
-		t: t, st: t.state, letIn: t.letIn > 0, life: newLifetime(end, &TimeoutError{t.timeout}), interval: t.interval, timeout: t.timeout, due: due,
+		t: t, st: t.state, letIn: t.letIn > 0, former: t.cost, life: newLifetime(end, &TimeoutError{t.timeout}), interval: t.interval, timeout: t.timeout, due: due,
 		histograms: t.spec.histograms, refused: t.refused,
 	}
 }
