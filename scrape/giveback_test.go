@@ -1,8 +1,10 @@
 package scrape
 
 import (
+	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -117,24 +119,60 @@ func TestSilentTargetPaysItsMarkers(t *testing.T) {
 	})
 }
 
-// TestKnowsWhatItTook: a target which was measured, and loses its table while memory is high, is let in once there is room for what it
-// took, not for what such a target might take.
+// TestKnowsWhatItTook: of a target which was measured, and loses its table while memory is high, it is known what it needs: series whose
+// labels have few values take less than what is thought of others.
 func TestKnowsWhatItTook(t *testing.T) {
 	short(t, func(w *world, mem *fakeMemory) {
+		var body strings.Builder
+		for i := range 20_000 {
+			fmt.Fprintf(&body, "m{of=\"t20000\",a=\"%d\",b=\"%d\"} 1\n", i%100, i/100)
+		}
 		x := w.farm(20_000)["t20000"]
+		x.set(body.String())
 		w.run()
 		w.pass(15 * time.Second)
 		took := w.target("t20000").MemoryBytes + w.target("t20000").LabelBytes
 		mem.set(w, memlimit.High, plenty)
 		x.fail(500)
 		w.pass(20 * time.Second)
-		x.set(seriesOf("t20000", 0, 20_000))
+		x.set(body.String())
 		w.pass(10 * time.Second)
 		if x := w.target("t20000"); x.Held.Reason != SkipNew {
-			t.Fatalf("%+v, %q, want it held", x.Held, x.LastError)
+			t.Errorf("%+v, %q, want it held", x.Held, x.LastError)
 		}
 		if got := w.m.HeldBytes(); got < took || got > took+600<<10 {
 			t.Errorf("HeldBytes() = %d, want the %d which it took, and what passes", got, took)
+		}
+	})
+}
+
+// TestSkippedScrapesAreNotLogged: the log tells of scrapes which fail, and recover from that; of those which are skipped it tells
+// as a whole, when it begins.
+func TestSkippedScrapesAreNotLogged(t *testing.T) {
+	short(t, func(w *world, mem *fakeMemory) {
+		x := w.farm(5000)["t5000"]
+		w.run()
+		w.pass(15 * time.Second)
+		for range 3 {
+			block, _ := mem.admission.Ask(1<<20, time.Now(), nil)
+			mem.room.Store(1 << 10)
+			w.pass(25 * time.Second)
+			mem.room.Store(plenty)
+			block.Release(0)
+			w.pass(15 * time.Second)
+		}
+		if s := w.m.MemoryState(); s.Skipped[SkipWaiting] < 3 || w.target("t5000").Health != HealthUp {
+			t.Errorf("MemoryState() = %+v, want skipped scrapes, and the target up again", s)
+		}
+		if strings.Contains(w.log.String(), "scrape recovered") {
+			t.Errorf("the log says %q, and nothing had failed", w.log.String())
+		}
+		x.fail(500)
+		w.pass(10 * time.Second)
+		x.set(seriesOf("t5000", 0, 5000))
+		w.pass(10 * time.Second)
+		if s := w.log.String(); strings.Count(s, "scrape failed") != 1 || strings.Count(s, "scrape recovered") != 1 {
+			t.Errorf("the log says %q, want once that it failed and recovered", s)
 		}
 	})
 }

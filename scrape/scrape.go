@@ -325,7 +325,6 @@ func (m *Manager) finished(tn *turn, out *outcome) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	r := &t.result
-	was := r.health
 	r.health, r.lastError = HealthUp, ""
 	r.start, r.duration = tn.start, duration
 	r.samples, r.bodyBytes = out.Scraped, out.bodyBytes
@@ -339,9 +338,10 @@ func (m *Manager) finished(tn *turn, out *outcome) {
 		r.health, r.lastError = HealthDown, cut(out.err.Error(), 1024)
 		r.failed++
 	}
-	if r.health != was && (out.err != nil || was == HealthDown) {
+	if r.health != r.told && (out.err != nil || r.told == HealthDown) {
 		m.logHealth(t, st, out.err)
 	}
+	r.told = r.health
 }
 
 // measure notes what the target's table takes now, and returns by how much that grew. The caller holds t.mu.

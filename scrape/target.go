@@ -83,6 +83,7 @@ type target struct {
 // result is what a target's page shows of its last scrape.
 type result struct {
 	health    Health
+	told      Health // as of the last scrape which was not skipped: what the log says
 	lastError string
 	start     time.Time
 	duration  time.Duration
