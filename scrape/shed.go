@@ -325,7 +325,7 @@ func (tn *turn) estimate(m *Manager, out *outcome, r *result, grown int64) {
 		}
 		series := int64(out.afterRelabeling())
 		tn.cost = tn.former.scaled(series, series*perSeries)
-		tn.cost.passing = passingOf(out.bodyBytes, tn.packed) + min(series*12, m.opts.MaxBatchBytes)
+		tn.cost.passing = passingOf(out.bodyBytes, tn.packed) + m.spool.MemoryOf(series*12)
 		if isFull(out.err) { // of labels; the body has no more of them than it is long
 			tn.cost.labels = out.bodyBytes
 			tn.cost.kept = max(tn.cost.kept, out.bodyBytes)
