@@ -260,6 +260,22 @@ func (g *Grant) Grow(bytes, visible int64) bool {
 	return true
 }
 
+// Shrink gives back what is beyond so many bytes, which is at least what accounts show of the grant. It may grow again.
+func (g *Grant) Shrink(bytes int64) {
+	if g == nil || g.a == nil || bytes >= g.bytes {
+		return
+	}
+	a := g.a
+	a.mu.Lock()
+	a.granted -= g.bytes - bytes
+	if g.small {
+		a.small -= g.bytes - bytes
+	}
+	g.bytes = bytes
+	a.mu.Unlock()
+	a.Serve()
+}
+
 // Park gives back what is beyond so many bytes, while the work does not get on by itself: others may be alone with it. It
 // asks for another grant when it gets on.
 func (g *Grant) Park(bytes int64) {

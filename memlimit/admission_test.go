@@ -212,6 +212,33 @@ func TestGrantGrows(t *testing.T) {
 	h.Release(0)
 }
 
+// What a grant gives back others get, at once, and it may grow again into what is left.
+func TestGrantShrinks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAdmit(t, 1000*kib1)
+		g, _ := a.Ask(800*kib1, time.Now(), nil)
+		small, _ := a.Ask(60*kib1, time.Now(), nil)
+		a.work("waits", 400*kib1, time.Second)
+		g.Shrink(900 * kib1)
+		if g.Bytes() != 800*kib1 || len(a.in) != 0 {
+			t.Errorf("Shrink to more: it has %d, and %q were let in", g.Bytes(), a.in)
+		}
+		g.Shrink(100 * kib1)
+		small.Shrink(10 * kib1)
+		if g.Bytes() != 100*kib1 || !slices.Equal(a.in, []string{"waits"}) {
+			t.Errorf("after Shrink it has %d, and %q were let in", g.Bytes(), a.in)
+		}
+		if g.Grow(800*kib1, 0) || !g.Grow(200*kib1, 0) {
+			t.Error("it grows beyond the room, or not into what is left")
+		}
+		if got := a.Stats().Granted; got != 610*kib1 {
+			t.Errorf("%d bytes are handed out, want %d", got, 610*kib1)
+		}
+		g.Release(0)
+		small.Release(0)
+	})
+}
+
 // TestAdmissionHoldsAndEnds has many ask at random: what is handed out stays within the room, and everybody is served.
 func TestAdmissionHoldsAndEnds(t *testing.T) {
 	const room = 10_000 * kib1

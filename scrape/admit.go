@@ -236,6 +236,7 @@ func (x *metered) afford() error {
 			return &ShortError{need, whole}
 		}
 	}
+	x.tn.slow.needs(need)
 	if need > x.tn.grant.Bytes() {
 		need = (need/growBytes + 1) * growBytes
 	}

@@ -104,3 +104,48 @@ func TestHeadersAreNotHeld(t *testing.T) {
 		}
 	})
 }
+
+// Bodies which stall keep what they take, and no more, so that others find room.
+func TestStallingBodiesTakeNoRoom(t *testing.T) {
+	short(t, func(w *world, mem *fakeMemory) {
+		const n = 100
+		mem.room.Store(2 << 20) // a twelfth of what they reserve to begin with
+		var targets []string
+		for i := range n {
+			addr := fmt.Sprintf("t%d:80", i)
+			targets = append(targets, "'"+addr+"'")
+			h := stalling("", []byte("m "))
+			if i%2 > 0 {
+				h = dribbling
+			}
+			w.serve(addr, h)
+		}
+		const job = "- {job_name: %s, scrape_interval: 60s, scrape_timeout: 60s, static_configs: [{targets: [%s]}]}\n"
+		w.export("good:80", seriesOf("good", 0, 2000))
+		w.apply("scrape_configs:\n" + fmt.Sprintf(job, "stalling", strings.Join(targets, ", ")))
+		w.run()
+		w.pass(3 * time.Minute)
+		w.apply("scrape_configs:\n" + fmt.Sprintf(job, "stalling", strings.Join(targets, ", ")) + fmt.Sprintf(job, "good", "'good:80'"))
+		up := 0
+		for _, s := range w.pass(5 * time.Minute) {
+			if s.name == "up" && strings.Contains(s.full, `"good:80"`) && s.value == 1 {
+				up++
+			}
+		}
+		if up != 5 {
+			t.Errorf("beside stalling bodies a good one was up %d of 5 times: %s", up, w.target("good").LastError)
+		}
+	})
+}
+
+// dribbling sends a byte now and then.
+func dribbling(rw http.ResponseWriter, rq *http.Request) {
+	for rq.Context().Err() == nil {
+		_, _ = rw.Write([]byte("\n"))
+		_ = http.NewResponseController(rw).Flush()
+		select {
+		case <-time.After(700 * time.Millisecond):
+		case <-rq.Context().Done():
+		}
+	}
+}

@@ -248,6 +248,7 @@ type yieldingReader struct {
 	r    io.Reader
 	w    workers
 	held *bool
+	slow *slowness // nil if the reservation stays as it is
 }
 
 // pause lets others have the worker for a moment, for who has much to parse that is here. It returns an error if the scrape was
@@ -266,10 +267,12 @@ func (y *yieldingReader) pause() error {
 func (y *yieldingReader) Read(p []byte) (int, error) {
 	y.w.release()
 	*y.held = false
+	y.slow.waits()
 	if w, ok := y.r.(transport.Waiter); ok {
 		w.Wait() // without a read buffer, too; what comes may still be less than Read needs
 	}
 	n, err := y.r.Read(p)
+	y.slow.goesOn()
 	if aerr := y.w.acquire(y.ctx); aerr != nil {
 		return n, aerr
 	}

@@ -70,6 +70,7 @@ func (m *Manager) Run(ctx context.Context) error {
 			m.stopScrapes()
 			m.running.Wait()
 			m.parking.Wait()
+			m.stopScrapes() // again, for memory which was just being handed out to one who waited for it
 			return nil
 		case <-timer.C:
 		case <-m.wake:

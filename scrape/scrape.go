@@ -190,7 +190,8 @@ func (m *Manager) report(st *jobState, out *outcome, start time.Time, timeout ti
 // readBody parses the body through the target's table into the worker's batch.
 func (m *Manager) readBody(tn *turn, resp *http.Response, w *worker, held *bool) (counts, int64, error) {
 	t, job := tn.t, tn.st.cfg
-	yielding := &yieldingReader{ctx: tn.life, r: resp.Body, w: m.workers, held: held}
+	tn.slow = tn.slowness()
+	yielding := &yieldingReader{ctx: tn.life, r: resp.Body, w: m.workers, held: held, slow: tn.slow}
 	limited := &limitedReader{r: yielding, max: tn.asking.rq.maxBytes, strict: m.opts.Dialect == config.Prometheus}
 	if tn.encoding != "" && tn.encoding != "identity" {
 		z, err := m.decoder(tn.encoding, &packedReader{r: yielding, became: &limited.n})
@@ -312,6 +313,7 @@ func (m *Manager) finished(tn *turn, out *outcome) {
 	if tn.short || isFull(out.err) {
 		m.metrics.memoryLimited.Inc()
 	}
+	_, t.late = errors.AsType[*TimeoutError](out.err)
 	if out.err != nil {
 		result = "down"
 		t.failures++

@@ -75,6 +75,7 @@ type target struct {
 	external    int
 	lastMillis  int64 // the last timestamp that was sent
 	failures    int   // scrapes which failed in a row
+	late        bool  // the last scrape timed out
 
 	mu     sync.Mutex
 	result result

@@ -31,6 +31,7 @@ type turn struct {
 	// and reserved is what it will ask for again. starved: it did not get that in time.
 	grant           *memlimit.Grant
 	parked, starved bool
+	slow            *slowness
 	reserved        int64
 	letIn           bool // it may learn new series though memory is short
 	giveBack        bool // the table goes once its markers were sent
