@@ -67,6 +67,8 @@ type agent struct {
 	reloadMu sync.Mutex                // one reload at a time
 	dests    []remotewrite.Destination // as they are configured; guarded by reloadMu
 
+	textMu sync.Mutex // one configText at a time
+
 	mu         sync.Mutex
 	shown      *config.Config // what /config shows, without its jobs; nil until the first one was applied
 	ready      error
@@ -285,6 +287,7 @@ func (a *agent) isReady() error {
 	return a.ready
 }
 
+// configText is what /config shows. Several who ask get it one after the other, since making it takes many times the file.
 func (a *agent) configText() string {
 	a.mu.Lock()
 	cfg := a.shown
@@ -292,5 +295,7 @@ func (a *agent) configText() string {
 	if cfg == nil {
 		return ""
 	}
+	a.textMu.Lock()
+	defer a.textMu.Unlock()
 	return cfg.Text()
 }
