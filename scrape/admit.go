@@ -208,13 +208,14 @@ func (x *metered) thaws() bool {
 }
 
 func (x *metered) Read(p []byte) (int, error) {
-	if err := x.afford(); err != nil {
+	if err := x.afford(0); err != nil {
 		return 0, err
 	}
 	return x.r.Read(p)
 }
 
-func (x *metered) afford() error {
+// afford asks for what the scrape takes by now, and so many bytes more.
+func (x *metered) afford(more int64) error {
 	r := x.read
 	r.frozen = x.m.opts.Memory.Level() >= memlimit.High && !x.tn.letIn && !x.thawed
 	if x.tn.grant == nil {
@@ -225,7 +226,7 @@ func (x *metered) afford() error {
 		labels += r.families.growth()
 	}
 	samples := r.b.Bytes()
-	learnt := labels + max(0, r.tab.bytes()-x.table)
+	learnt := labels + max(0, r.tab.bytes()-x.table) + more
 	long := max(0, r.p.WindowBytes()-windowBytes) // for a line, before it is read
 	need := passingOf(r.p.Bytes(), x.tn.packed) + long + samples + learnt
 	if long > 0 || r.tab.base > 0 && learnt > 0 {

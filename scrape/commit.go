@@ -38,7 +38,7 @@ func (t *table) commit(b *batch.Batch) {
 	t.exemplars.commit()
 	if t.steady() {
 		t.runs = t.runs[:0]
-		t.ownTime, t.lasts = nil, nil
+		t.via, t.ownTime, t.lasts = nil, nil, nil
 		t.shuffled = false
 		t.dropRaw()
 		return

@@ -176,3 +176,32 @@ func TestSkippedScrapesAreNotLogged(t *testing.T) {
 		}
 	})
 }
+
+// TestRepetitionsAreAskedFor: what is remembered of a body which repeats a series with another timestamp is asked for before it is
+// taken.
+func TestRepetitionsAreAskedFor(t *testing.T) {
+	short(t, func(w *world, mem *fakeMemory) {
+		const series = 60_000
+		mem.limit.Store(64 << 20)
+		x := w.export("t60000:80", "")
+		w.apply("scrape_configs:\n- job_name: j\n  scrape_interval: 10s\n  honor_timestamps: true\n  static_configs: [{targets: ['t60000:80']}]\n")
+		set := func() {
+			var body strings.Builder
+			millis := time.Now().UnixMilli()
+			for i := range series {
+				fmt.Fprintf(&body, "m{of=\"t60000\",a=\"%d\",b=\"%d\"} 1 %d\n", i%100, i/100, millis)
+			}
+			fmt.Fprintf(&body, "m{of=\"t60000\",a=\"0\",b=\"0\"} 1 %d\n", millis+1)
+			x.set(body.String())
+		}
+		set()
+		w.run()
+		w.pass(15 * time.Second)
+		mem.set(w, memlimit.Normal, 5<<20) // of which the table takes 1.8 MB
+		set()
+		w.pass(10 * time.Second)
+		if x := w.target("t60000"); x.Health != HealthDown || !strings.Contains(x.LastError, "memory limit") {
+			t.Errorf("%v, %q; want that there is no room for it", x.Health, x.LastError)
+		}
+	})
+}

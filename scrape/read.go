@@ -56,6 +56,8 @@ type reading struct {
 	missedHash uint64
 	over       bool // beyond a limit: the rest is only counted
 	frozen     bool // memory is short: nothing new is learnt
+	// afford, if not nil, asks for so many bytes beside what can be seen to be taken.
+	afford func(more int64) error
 	// thaws, if not nil, is asked once whether new series may be learnt all the same.
 	thaws    func() bool
 	tooLarge error // why the first histogram which cannot be reduced to its limit is refused
@@ -434,7 +436,9 @@ func (r *reading) append(i uint32, met bool) error {
 		e.set = uint32(set)
 		e.meta |= entryTimed
 		if met { // its sample in this body has the scrape's time
-			r.lastInBody(set)
+			if _, err := r.lastInBody(set); err != nil {
+				return err
+			}
 			tab.lasts[set] = r.b.TimestampMillis
 		}
 	}
@@ -444,7 +448,11 @@ func (r *reading) append(i uint32, met bool) error {
 	}
 	tab.changesTime(i, true)
 	if met {
-		last = max(last, r.lastInBody(set))
+		before, err := r.lastInBody(set)
+		if err != nil {
+			return err
+		}
+		last = max(last, before)
 		if i >= tab.base {
 			tab.sets.SetLast(set, last)
 		}
@@ -471,8 +479,13 @@ func (r *reading) append(i uint32, met bool) error {
 
 // lastInBody returns the timestamp of the last sample of set in this body. Bodies which repeat a series with several
 // timestamps are rare; only for them all timestamps are remembered, from the first repetition on.
-func (r *reading) lastInBody(set labelset.ID) int64 {
+func (r *reading) lastInBody(set labelset.ID) (int64, error) {
 	if r.tab.lasts == nil {
+		if r.afford != nil {
+			if err := r.afford(mapBytes(r.b.Len(), lastBytes)); err != nil {
+				return 0, err
+			}
+		}
 		r.tab.lasts = make(map[labelset.ID]int64, r.b.Len())
 		for c := r.b.Cursor(); c.Next(); {
 			if c.OfSet() {
@@ -481,7 +494,7 @@ func (r *reading) lastInBody(set labelset.ID) int64 {
 		}
 	}
 	if ts, ok := r.tab.lasts[set]; ok {
-		return ts
+		return ts, nil
 	}
-	return labelset.NoLast
+	return labelset.NoLast, nil
 }

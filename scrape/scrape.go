@@ -239,7 +239,7 @@ func (m *Manager) readBody(tn *turn, resp *http.Response, w *worker, held *bool)
 		r.sampleLimit = job.SampleLimit
 	}
 	if meter != nil {
-		meter.read, r.thaws = &r, meter.thaws
+		meter.read, r.thaws, r.afford = &r, meter.thaws, meter.afford
 	}
 	err := r.body()
 	if err == nil {

@@ -2,6 +2,7 @@ package scrape
 
 import (
 	"hash/maphash"
+	"math/bits"
 
 	"scraper/internal/slab"
 	"scraper/labelset"
@@ -369,8 +370,10 @@ func (t *table) changesTime(i uint32, own bool) {
 	if e := t.entries.At(i); i >= t.base {
 		e.setOwnTime(own)
 		return
-	} else if own == (e.meta&entryOwnTime != 0) && len(t.ownTime) == 0 {
-		return
+	} else if own == (e.meta&entryOwnTime != 0) {
+		if _, ok := t.ownTime[i]; !ok {
+			return
+		}
 	}
 	if t.ownTime == nil {
 		t.ownTime = make(map[uint32]bool)
@@ -460,5 +463,17 @@ func (t *table) bytes() int64 {
 	if t.sets != nil {
 		n += t.sets.Bytes()
 	}
-	return n + t.raw.bytes() + t.ident.bytes() + t.olds.bytes() + t.learnt.bytes() + t.departed.bytes() + t.exemplars.bytes()
+	return n + t.raw.bytes() + t.ident.bytes() + t.olds.bytes() + t.learnt.bytes() + t.departed.bytes() + t.exemplars.bytes() +
+		mapBytes(len(t.via), 8) + mapBytes(len(t.ownTime), 8) + mapBytes(len(t.lasts), lastBytes)
+}
+
+// lastBytes is the size of an entry of table.lasts.
+const lastBytes = 16
+
+// mapBytes is what a map of n entries of so many bytes takes at the most, in bytes: it doubles when seven eighths are in use.
+func mapBytes(n int, entry int64) int64 {
+	if n == 0 {
+		return 0
+	}
+	return (entry + 1) << bits.Len(uint(n+n/7))
 }
