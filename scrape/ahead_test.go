@@ -93,6 +93,7 @@ func TestReadAhead(t *testing.T) {
 // TestLargeNewBodies: a body of many new series is taken whole where it is good, and where it is too large or cut off, not
 // many of them are learnt before that is known.
 func TestLargeNewBodies(t *testing.T) {
+	t.Parallel()
 	const series = 80_000
 	var text strings.Builder
 	for i := range series {
@@ -142,6 +143,7 @@ func TestLargeNewBodies(t *testing.T) {
 // TestLargeTargetWithoutDisk: a target whose samples are too many for the memory of a batch is up whether the rest of them can
 // be written to a file or not.
 func TestLargeTargetWithoutDisk(t *testing.T) {
+	t.Parallel()
 	file := t.TempDir() + "/file"
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)

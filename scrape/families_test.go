@@ -129,6 +129,7 @@ func (w *world) metadata() []Metadata {
 
 // TestManyFamilies: what the families of a target take is bounded, whatever its body has, and what is beyond comes when there is room.
 func TestManyFamilies(t *testing.T) {
+	t.Parallel()
 	bubble(t, Options{Dialect: config.Prometheus, Metadata: true}, func(w *world) {
 		const n = 2 * maxFamilyBytes / (1 << 10)
 		body := func(from, to int) string {

@@ -87,6 +87,7 @@ func TestRequestHeaders(t *testing.T) {
 
 // TestBodies pins what of an answer's body makes a scrape good or bad.
 func TestBodies(t *testing.T) {
+	t.Parallel()
 	const ok = "m 1\nn 2\n"
 	const text = "text/plain; version=0.0.4"
 	type answer struct {

@@ -180,6 +180,7 @@ func TestSkippedScrapesAreNotLogged(t *testing.T) {
 // TestRepetitionsAreAskedFor: what is remembered of a body which repeats a series with another timestamp is asked for before it is
 // taken.
 func TestRepetitionsAreAskedFor(t *testing.T) {
+	t.Parallel()
 	short(t, func(w *world, mem *fakeMemory) {
 		const series = 60_000
 		mem.limit.Store(64 << 20)

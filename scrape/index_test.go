@@ -7,6 +7,7 @@ import (
 
 // TestIndexAgainstMap looks up what was inserted, by hashes of which many are alike, or begin or end alike.
 func TestIndexAgainstMap(t *testing.T) {
+	t.Parallel()
 	rnd := rand.New(rand.NewPCG(1, 2))
 	for _, n := range []int{0, 1, 7, 1000, 20_000, 200_000, 60_000} {
 		x := newIndex(100_000, 100)

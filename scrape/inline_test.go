@@ -46,6 +46,7 @@ func countInline(samples []sample) (n int) {
 // TestSeriesBeyondTheLabelMemory has a target with a few more series than fit: all are sent, each time; those which the
 // dictionary has no room for have no staleness markers. With many more the scrape fails, and says how many.
 func TestSeriesBeyondTheLabelMemory(t *testing.T) {
+	t.Parallel()
 	const maxBytes = 1 << 20 // and half of it for one target: some 3,000 series of unique
 	bounded(t, maxBytes, func(w *world) {
 		e := w.export("a:80", "")
@@ -133,6 +134,7 @@ func TestSeriesBeyondTheLabelMemory(t *testing.T) {
 
 // TestTargetWithoutRoom: of a target whose own labels do not fit at least the automatic series are sent.
 func TestTargetWithoutRoom(t *testing.T) {
+	t.Parallel()
 	bounded(t, 1<<20, func(w *world) {
 		for i := range 4 { // each may have half
 			w.export(fmt.Sprintf("full%d:80", i), unique(i*100_000, 2000))

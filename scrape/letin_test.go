@@ -110,6 +110,7 @@ func TestNobodyIsLetInWhoWillNotBeServed(t *testing.T) {
 
 // TestHopelessDoesNotBar: targets which never fit have what they need kept free for a part of the time only.
 func TestHopelessDoesNotBar(t *testing.T) {
+	t.Parallel()
 	short(t, func(w *world, mem *fakeMemory) {
 		w.farm(1000, 6000, 6001, 6002, 6003, 6004)
 		w.run()
@@ -126,6 +127,7 @@ func TestHopelessDoesNotBar(t *testing.T) {
 
 // TestHeldWhileTheDictionaryIsFull: a target whose labels do not fit waits until they do, and is not read in vain each time.
 func TestHeldWhileTheDictionaryIsFull(t *testing.T) {
+	t.Parallel()
 	d := labelcompress.New(labelcompress.Options{})
 	for i := range 30_000 { // of two and a half targets
 		if _, err := d.InternString("id", strconv.Itoa(i)); err != nil {
@@ -158,6 +160,7 @@ func TestHeldWhileTheDictionaryIsFull(t *testing.T) {
 
 // TestDictionaryKeepsRoomForSmallTargets: large targets which came first do not keep a small one from being scraped.
 func TestDictionaryKeepsRoomForSmallTargets(t *testing.T) {
+	t.Parallel()
 	d := labelcompress.New(labelcompress.Options{MaxBytes: 1 << 20})
 	shortWith(t, Options{Dict: d}, func(w *world, mem *fakeMemory) {
 		mem.limit.Store(64 << 20)
@@ -185,6 +188,7 @@ func TestDictionaryKeepsRoomForSmallTargets(t *testing.T) {
 // TestLetInWhenItIsDue: a target with a long interval which is held keeps nothing from others until it is due, and is let in then;
 // others which are thought not to fit are tried meanwhile.
 func TestLetInWhenItIsDue(t *testing.T) {
+	t.Parallel()
 	short(t, func(w *world, mem *fakeMemory) {
 		w.export("slow:80", seriesOf("slow", 0, 1000))
 		w.export("large:80", seriesOf("large", 0, 5000))

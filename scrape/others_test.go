@@ -10,6 +10,7 @@ import (
 
 // TestRepetitionsTakeNoMemory: a body may repeat a line of four bytes without an end, whether relabeling keeps it or not.
 func TestRepetitionsTakeNoMemory(t *testing.T) {
+	t.Parallel()
 	const n = manyOthers + 5000
 	a, alias, d, bad := "a 1\n", "a{} 1\n", "dropped{a=\"drop\"} 3\n", "}\n"
 	for name, unit := range map[string]string{"one": a, "two texts": a + alias, "dropped": d, "all": a + d + alias} {

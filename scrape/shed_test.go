@@ -259,6 +259,7 @@ func TestOwedMarkersAreSpread(t *testing.T) {
 // TestScrapedAgainWhileMarkersAreOwed: a target which is let in before all its markers were sent has no second marker for
 // any series, and one for each that is gone.
 func TestScrapedAgainWhileMarkersAreOwed(t *testing.T) {
+	t.Parallel()
 	short(t, func(w *world, mem *fakeMemory) {
 		const series = 12_000
 		name := fmt.Sprint("t", series)
@@ -326,6 +327,7 @@ func TestHeldTargetGoes(t *testing.T) {
 // TestNewTargetsWaitWhileMemoryIsHigh: small ones are sent without being remembered, large ones wait with their reason, and
 // are let in one by one, the smallest first, once there is room for each.
 func TestNewTargetsWaitWhileMemoryIsHigh(t *testing.T) {
+	t.Parallel()
 	short(t, func(w *world, mem *fakeMemory) {
 		mem.limit.Store(64 << 20)
 		w.farm(50)
@@ -364,6 +366,7 @@ func TestNewTargetsWaitWhileMemoryIsHigh(t *testing.T) {
 // TestKnownTargetGrowsWhileMemoryIsHigh: its known series are recognised, new ones travel inline, other words for a known
 // series are the same series, and with more than that it still grows while there is room, and else fails and waits.
 func TestKnownTargetGrowsWhileMemoryIsHigh(t *testing.T) {
+	t.Parallel()
 	short(t, func(w *world, mem *fakeMemory) {
 		mem.limit.Store(64 << 20)
 		x := w.farm(1000)["t1000"]

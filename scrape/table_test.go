@@ -301,6 +301,7 @@ func (o *oracle) scrape(lines []line, now int64) (rows []string, failed bool) {
 // TestTableAgainstOracle feeds both the same random sequence of bodies: series come, go, move, repeat, change their words,
 // have timestamps or not; bodies fail and exceed limits; rules change. Both must send the same samples and markers.
 func TestTableAgainstOracle(t *testing.T) {
+	t.Parallel()
 	for seed := range uint64(4) {
 		t.Run(fmt.Sprint("seed=", seed), func(t *testing.T) { againstOracle(t, seed, *longSteps/4) })
 	}
