@@ -17,7 +17,6 @@ package memlimit
 
 import (
 	"log/slog"
-	"runtime/debug"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -25,11 +24,13 @@ import (
 )
 
 const (
-	// freeEvery is how often memory is returned on average, at the most: it takes a garbage collection. What is not used of
-	// that is saved up, so that some bursts which follow each other are answered each at once; but two are freeGap apart.
-	freeEvery = 10 * time.Second
-	freeSaved = 6
+	// To return memory takes a garbage collection: 5 ms of a small process, 50 of a gigabyte. It pauses for freePause times what
+	// it took, but at least for freeGap and at most for freeEvery. What is not used of that is saved up for a minute, so that
+	// some bursts which follow each other are answered each at once.
+	freePause = 400
 	freeGap   = 2 * time.Second
+	freeEvery = 10 * time.Second
+	freeSaved = time.Minute
 	// freeAtLeast is how much must have been released since the last time; or an eighth of the budget, where that is less.
 	// The larger of the two would keep what a burst left as long as it is small beside a large budget. Memory is to go
 	// back because it is not used, not because it is short; and to fault 4 MiB in again takes about a millisecond.
@@ -87,7 +88,7 @@ type Keeper struct {
 	runtime   func() runtimeState // what the runtime says
 	resident  func() int64        // what the kernel says
 	regions   func() (regions, error)
-	returnAll func() // returns free memory to the system
+	returnAll func() time.Duration // returns free memory to the system, and how long that took
 
 	released  atomic.Int64  // reported since memory was returned last
 	budget    atomic.Int64  // what Budget returns
@@ -99,8 +100,9 @@ type Keeper struct {
 	accounts []*entry
 	watchers []*func(Level)
 	pressure pressure
-	freed    time.Time // when memory was returned last
-	paidTo   time.Time // each return takes freeEvery of the time; until here it is taken
+	freed    time.Time     // when memory was returned last
+	paidTo   time.Time     // each return is paid for with a part of the time; until here it is spent
+	pause    time.Duration // what the last one is to be paid for with
 	frees    uint64
 	tailEnds time.Time // see fallTail
 }
@@ -129,7 +131,7 @@ func New(o Options) *Keeper {
 	}
 	k := &Keeper{
 		log: o.Logger, find: o.FindBudget, onBudget: o.OnBudget, setSoft: o.SetSoftLimit, heldBack: o.HeldBack,
-		runtime: readRuntime, resident: residentAnon, returnAll: debug.FreeOSMemory,
+		runtime: readRuntime, resident: residentAnon, returnAll: returnAll,
 		pressure: newPressure(max(0, o.Budget)),
 	}
 	k.regions = k.mapped

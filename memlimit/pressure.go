@@ -324,7 +324,7 @@ func (k *Keeper) giveBack(now time.Time) {
 	if now.Before(k.tailEnds) {
 		least = min(least, max(left/tailShare, tailAtLeast))
 	}
-	due := fallen >= least && now.Sub(k.freed) >= freeGap && now.Sub(k.paidTo) >= freeEvery
+	due := fallen >= least && now.Sub(k.freed) >= freeGap && now.Sub(k.paidTo) >= k.pause
 	if due {
 		if fallen > left/fallShare {
 			k.tailEnds = now.Add(fallTail)
@@ -333,15 +333,18 @@ func (k *Keeper) giveBack(now time.Time) {
 			a.peak = a.last
 		}
 		k.freed = now
-		if saved := now.Add(-freeSaved * freeEvery); k.paidTo.Before(saved) {
+		if saved := now.Add(-freeSaved); k.paidTo.Before(saved) {
 			k.paidTo = saved
 		}
-		k.paidTo = k.paidTo.Add(freeEvery)
+		k.paidTo = k.paidTo.Add(k.pause)
 		k.released.Store(0)
 		k.frees++
 	}
 	k.mu.Unlock()
 	if due {
-		k.returnAll()
+		pause := min(max(freePause*k.returnAll(), freeGap), freeEvery)
+		k.mu.Lock()
+		k.pause = pause
+		k.mu.Unlock()
 	}
 }

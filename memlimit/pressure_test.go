@@ -21,9 +21,10 @@ type world struct {
 	log     bytes.Buffer
 	soft    []int64 // limits that were set
 	returns int
-	held    int64 // account on the heap
-	file    int64 // account off the heap
-	spare   int64 // what the account on the heap can release
+	took    time.Duration // a return
+	held    int64         // account on the heap
+	file    int64         // account off the heap
+	spare   int64         // what the account on the heap can release
 	asked   int
 	told    []Level
 	kernel  regions
@@ -31,7 +32,7 @@ type world struct {
 }
 
 func newWorld(budget int64) *world {
-	w := &world{now: time.Unix(1000, 0)}
+	w := &world{now: time.Unix(1000, 0), took: 50 * time.Millisecond}
 	w.Keeper = New(Options{
 		Budget: budget, SetSoftLimit: func(n int64) { w.soft = append(w.soft, n) },
 		Logger: slog.New(slog.NewTextHandler(&w.log, nil)),
@@ -40,7 +41,7 @@ func newWorld(budget int64) *world {
 	w.regions = func() (regions, error) { return w.kernel, nil }
 	w.kernel.runtime = 100 * mib // all is touched
 	w.resident = func() int64 { return 77 * mib }
-	w.returnAll = func() { w.returns++ }
+	w.returnAll = func() time.Duration { w.returns++; return w.took }
 	w.Register(Account{Name: "tables", Bytes: func() int64 { return w.held }, Release: func() int64 {
 		w.asked++
 		n := w.spare
@@ -90,8 +91,8 @@ func TestReturnsMemoryOnceAccountsFall(t *testing.T) {
 	step(2*mib, time.Hour, 1)
 }
 
-// TestReturnsAreSavedUp: memory which goes up and down all the time is returned every 10 s on average; after a quiet minute six
-// bursts in a row are answered at once.
+// TestReturnsAreSavedUp: memory which goes up and down all the time is returned every 10 s on average, or as often as that costs
+// little; after a quiet minute six bursts in a row are answered at once.
 func TestReturnsAreSavedUp(t *testing.T) {
 	w := newWorld(0)
 	swing := func(every, d time.Duration, want int) {
@@ -114,6 +115,9 @@ func TestReturnsAreSavedUp(t *testing.T) {
 	w.step(time.Hour) // six are saved, not more
 	swing(2*time.Second, 12*time.Second, 6)
 	swing(2*time.Second, 100*time.Second, 11)
+	w.took = 10 * time.Millisecond
+	w.step(time.Hour)
+	swing(2*time.Second, 100*time.Second, 38) // one each 4 s, and a minute of them at once
 }
 
 // TestReturnsWhatFollowsABurst: after a large fall little is enough for a minute, and not for longer.

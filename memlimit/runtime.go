@@ -1,6 +1,10 @@
 package memlimit
 
-import "runtime/metrics"
+import (
+	"runtime/debug"
+	"runtime/metrics"
+	"time"
+)
 
 // runtimeState is what Go's runtime says of itself. Sizes are in bytes, and of address space which it has in use, touched
 // or not.
@@ -41,4 +45,11 @@ func readRuntime() runtimeState {
 	r.gcCPU = seconds(8) - seconds(9)
 	r.usedCPU = seconds(10) - seconds(11) - seconds(9)
 	return r
+}
+
+// returnAll collects garbage, returns all free memory to the system, and says how long that took.
+func returnAll() time.Duration {
+	start := time.Now()
+	debug.FreeOSMemory()
+	return time.Since(start)
 }
