@@ -302,22 +302,27 @@ const (
 	quotedBad   // a backslash before a raw newline
 )
 
-// scanQuoted finds the end of the quoted string which begins at b[i], behind its closing quote.
+// scanQuoted finds the end of the quoted string which begins at b[i], behind its closing quote. It looks at each byte for a quote
+// once, and for a backslash once: a string may be nothing but escapes.
 func scanQuoted(b []byte, i int) (end int, escaped bool, st int) {
+	quote := i // the next one which may be the end, if it is not before j
 	for j := i + 1; j < len(b); {
-		k := bytes.IndexByte(b[j:], '"')
-		if k < 0 {
-			break
-		}
-		if e := bytes.IndexByte(b[j:j+k], '\\'); e >= 0 {
-			escaped = true
-			j += e + 2
-			if j <= len(b) && b[j-1] == '\n' {
-				return 0, false, quotedBad
+		if quote < j {
+			k := bytes.IndexByte(b[j:], '"')
+			if k < 0 {
+				break
 			}
-			continue
+			quote = j + k
 		}
-		return j + k + 1, escaped, quotedWhole
+		e := bytes.IndexByte(b[j:quote], '\\')
+		if e < 0 {
+			return quote + 1, escaped, quotedWhole
+		}
+		escaped = true
+		j += e + 2
+		if b[j-1] == '\n' {
+			return 0, false, quotedBad
+		}
 	}
 	return 0, false, quotedCut
 }
