@@ -396,7 +396,9 @@ func (m *Manager) getWorker() *worker {
 // putWorker takes back what a scrape borrowed: chunks go to their pool at once, scratch memory is kept for as many
 // scrapes as can be parsed at a time.
 func (m *Manager) putWorker(w *worker) {
-	w.parser.Close()
+	if n := w.parser.Close(); n > 0 {
+		m.opts.Released(2 * n) // it doubled step by step, and left as much on the way
+	}
 	w.batch.Reset()
 	w.learn.forget()
 	w.families.end()

@@ -213,8 +213,10 @@ func (p *Parser) ResetBody(r io.Reader, b Body) {
 	p.dropViews()
 }
 
-// Close gives the window back. The parser can be Reset afterwards.
-func (p *Parser) Close() {
+// Close gives the window back, and what an unusual body took beside it, and returns how many bytes that were, but for a window
+// of the pool's. The parser can be Reset afterwards.
+func (p *Parser) Close() (released int64) {
+	before := p.scratchBytes()
 	p.r = nil
 	p.dropViews()
 	if p.buf != nil {
@@ -232,6 +234,7 @@ func (p *Parser) Close() {
 	p.pb.shrink()
 	p.created.shrink()
 	p.convert.shrink()
+	return before - p.scratchBytes()
 }
 
 func (p *Parser) dropViews() {

@@ -56,7 +56,7 @@ func parseAll(p *Parser, r io.Reader) ([]entry, error) {
 func newParser(t testing.TB, o Options) *Parser {
 	o.Pool = bufpooltest.New(t)
 	p := New(o)
-	t.Cleanup(p.Close)
+	t.Cleanup(func() { p.Close() })
 	return p
 }
 
