@@ -124,7 +124,6 @@ func TestReloadsLeaveNothing(t *testing.T) {
 
 // TestTargetsComeAndGo: a thousand of them, twice.
 func TestTargetsComeAndGo(t *testing.T) {
-	t.Parallel()
 	var w *world
 	synctest.Test(t, func(t *testing.T) {
 		w = newWorld(t, Options{DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
