@@ -133,7 +133,7 @@ bench-peers-latest: ## builds current versions of both from source; needs a netw
 
 .PHONY: bench-test
 bench-test: ## tests of the benchmark, in a module of its own
-	cd bench && $(GO) vet ./... && $(GO) test -timeout 10m ./...
+	cd bench && $(GO) vet ./... && $(GO) test -count=1 -timeout 10m ./...
 
 # Flags of the soak: SOAK_FLAGS='-case churn,limit -long'. `cd bench && go run ./soak -help` tells all. SOAK.md is written by a
 # run of all cases, not by one with -case.
