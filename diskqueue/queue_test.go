@@ -538,15 +538,22 @@ func TestLock(t *testing.T) {
 	}
 }
 
-// TestSetAside has starts which do not get as far as reading the backlog.
-func TestSetAside(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "q")
-	o := Options{Dir: dir, Slots: 1}
+// oneBlock makes a queue with one block, and returns its directory and its options.
+func oneBlock(t *testing.T) (dir string, o Options) {
+	t.Helper()
+	dir = filepath.Join(t.TempDir(), "q")
+	o = Options{Dir: dir, Slots: 1}
 	q := mustOpen(t, o)
 	put(t, q, 0, 1, 10)
 	if err := q.Close(); err != nil {
 		t.Fatal(err)
 	}
+	return dir, o
+}
+
+// TestSetAside has starts which do not get as far as reading the backlog.
+func TestSetAside(t *testing.T) {
+	dir, o := oneBlock(t)
 	for i := range maxStarts {
 		q := mustOpen(t, o)
 		if q.Found().SetAside != "" || q.Stats().Blocks != 1 {
@@ -555,7 +562,7 @@ func TestSetAside(t *testing.T) {
 		kill(q)
 		ageStarts(t, dir, 2*startGap)
 	}
-	q = mustOpen(t, o)
+	q := mustOpen(t, o)
 	aside := q.Found().SetAside
 	if aside == "" || q.Stats().Blocks != 0 {
 		t.Fatalf("Found() = %+v with %d blocks, want a new start", q.Found(), q.Stats().Blocks)
@@ -571,13 +578,7 @@ func TestSetAside(t *testing.T) {
 
 // TestQuickKills is killed many times within a moment of each start: that counts as one start, or else one each second.
 func TestQuickKills(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "q")
-	o := Options{Dir: dir, Slots: 1}
-	q := mustOpen(t, o)
-	put(t, q, 0, 1, 10)
-	if err := q.Close(); err != nil {
-		t.Fatal(err)
-	}
+	dir, o := oneBlock(t)
 	for second := range maxStarts {
 		for i := range 2 * maxStarts {
 			q := mustOpen(t, o)
@@ -598,13 +599,7 @@ func TestQuickKills(t *testing.T) {
 
 // TestUncountedStart: a start which is not counted leaves the marker as old as it is, or no start would be in a fast loop.
 func TestUncountedStart(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "q")
-	o := Options{Dir: dir, Slots: 1}
-	q := mustOpen(t, o)
-	put(t, q, 0, 1, 10)
-	if err := q.Close(); err != nil {
-		t.Fatal(err)
-	}
+	dir, o := oneBlock(t)
 	kill(mustOpen(t, o))
 	path := filepath.Join(dir, startsName)
 	before, err := os.Stat(path)

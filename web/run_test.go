@@ -187,6 +187,17 @@ func (c *conn) health(t *testing.T) error {
 	return err
 }
 
+// dialAgent connects to the server under test. The connection ends with the test.
+func dialAgent(t *testing.T, network *memnet.Network) *conn {
+	t.Helper()
+	c, err := network.DialContext(t.Context(), "tcp", "agent:8429")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return &conn{c, bufio.NewReader(c)}
+}
+
 // TestConnectionLimit: at the limit the longest idle connection makes room; when all are busy the new one waits for
 // the first which falls idle.
 func TestConnectionLimit(t *testing.T) {
@@ -201,14 +212,7 @@ func TestConnectionLimit(t *testing.T) {
 		o.Listener, o.MaxConnections, o.AuthKeys.Reload = ln, 2, "k"
 		o.Reload = func(context.Context) error { <-release; return nil }
 		run(t, newServer(t, o))
-		dial := func() *conn {
-			c, err := network.DialContext(t.Context(), "tcp", "agent:8429")
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() { c.Close() })
-			return &conn{c, bufio.NewReader(c)}
-		}
+		dial := func() *conn { return dialAgent(t, &network) }
 		a := dial()
 		if err := a.health(t); err != nil {
 			t.Fatal(err)
@@ -262,14 +266,7 @@ func TestSlowSendersMakeRoom(t *testing.T) {
 		o := options()
 		o.Listener, o.MaxConnections = ln, 3
 		run(t, newServer(t, o))
-		dial := func() *conn {
-			c, err := network.DialContext(t.Context(), "tcp", "agent:8429")
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() { c.Close() })
-			return &conn{c, bufio.NewReader(c)}
-		}
+		dial := func() *conn { return dialAgent(t, &network) }
 		began := time.Now()
 		for range 3 {
 			if _, err := io.WriteString(dial(), "GET /health HTTP/1.1\r\nHost: x\r\nA: b\r\n"); err != nil {
